@@ -1,0 +1,47 @@
+"""Package metadata; the versions that the tests ran with are in constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').read_text()).group(1)
+
+TEST = ['hypothesis>=6.100', 'pytest>=8.0']
+
+setup(
+    name='vitdense',
+    version=VERSION,
+    description='Light vision transformers as backbones for detection and segmentation',
+    long_description=(HERE / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['vitdense', 'vitdense.*']),
+    python_requires='>=3.10',
+    install_requires=[
+        'torch>=2.5',
+        'torchvision>=0.20',
+        'timm>=1.0.9',
+        'safetensors>=0.4',
+        'onedl-mmengine>=0.10.8',
+        'onedl-mmcv>=2.3',
+        'onedl-mmdetection>=3.4',
+        'onedl-mmsegmentation>=1.3',
+        'matplotlib>=3.8',
+        'numpy>=1.26',
+        'opencv-python-headless>=4.9',
+        'pycocotools>=2.0.7',
+        'rich>=13.0',
+    ],
+    extras_require={
+        'test': TEST,
+        'dev': [*TEST, 'pre-commit>=3.5', 'ruff>=0.6'],
+    },
+    classifiers=[
+        'License :: OSI Approved :: Apache Software License',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.11',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+)
