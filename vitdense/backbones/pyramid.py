@@ -1,0 +1,208 @@
+"""What every backbone promises, in one place, so that a backbone file is only its paper.
+
+A backbone is a stem and a list of stages. The stem turns the image into the first state, each stage turns
+one state into the next, and the states of the stages named by `out_indices` leave as maps:
+
+    image (B, 3, H, W) → stem → stages[0] → … → stages[n]
+                                   ↓               ↓
+                     (B, C_0, ⌈H/s_0⌉, ⌈W/s_0⌉)  (B, C_n, ⌈H/s_n⌉, ⌈W/s_n⌉)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+class Pyramid(BaseModule):
+    """Base of the backbones: pyramid features for images of any size.
+
+    A subclass states its variants in `archs`, calls `super().__init__` with its channels and strides, builds
+    `self.stem` and `self.stages` (as many as `self.stages_needed`), and ends with `self.freeze()`.
+
+    Args:
+        arch: name of a variant in `archs`, in any case, or a mapping of every field of one.
+        out_indices: which stages leave as maps, ascending. Later stages are not built.
+        frozen_stages: -1 trains everything; 0 freezes the stem; i > 0 also the first i stages.
+        norm_eval: batch norms use and keep their stored statistics during training.
+        with_cp: blocks keep no activations and recompute them in the backward pass (less memory, more time).
+        init_cfg: MMEngine's initialisation, for example `dict(type='Released', checkpoint=path_or_url)`.
+
+    Attributes:
+        channels, strides: lists of int, one entry a map, in the order of `out_indices`.
+        arch: the variant's fields as a namespace.
+
+    Raises:
+        ValueError: unknown variant or fields; `out_indices` or `frozen_stages` that name no stage.
+    """
+
+    archs: ClassVar[dict[str, dict[str, Any]]]
+    """Variants by name, all with the same fields, as the paper's table prints them."""
+
+    in_channels = 3
+
+    released_names: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """(pattern, replacement) pairs for `re.sub` that turn the authors' parameter names into ours."""
+
+    released_head: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of the authors' parameters that only classification uses."""
+
+    def __init__(
+        self,
+        arch: SimpleNamespace,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        out_indices: Sequence[int],
+        frozen_stages: int,
+        norm_eval: bool,
+        with_cp: bool,
+        init_cfg: dict | list[dict] | None,
+    ):
+        super().__init__(init_cfg)
+        self.arch = arch
+        count = len(channels)
+        self.out_indices = tuple(out_indices)
+        if not self.out_indices or any(
+            index not in range(low, count)
+            for low, index in zip((0, *[i + 1 for i in self.out_indices]), self.out_indices, strict=False)
+        ):
+            raise ValueError(
+                f'out_indices={out_indices}: expected ascending stages of 0 to {count - 1}, '
+                f'for example {tuple(range(count))}'
+            )
+        if frozen_stages not in range(-1, count + 1):
+            raise ValueError(f'frozen_stages={frozen_stages}: expected -1 (none), 0 (stem) to {count} (all)')
+        self.stages_needed = self.out_indices[-1] + 1
+        self.channels = [channels[i] for i in self.out_indices]
+        self.strides = [strides[i] for i in self.out_indices]
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.with_cp = with_cp
+        self.stem: nn.Module
+        self.stages = nn.ModuleList()
+
+    @classmethod
+    def variant(cls, arch: str | Mapping[str, Any]) -> SimpleNamespace:
+        """The fields of a variant by its name, or of a mapping that gives every one of them."""
+        fields = next(iter(cls.archs.values())).keys()
+        if isinstance(arch, str):
+            if arch.lower() not in cls.archs:
+                raise ValueError(f'{cls.__name__} has no arch {arch!r}; known: {", ".join(cls.archs)}')
+            return SimpleNamespace(**cls.archs[arch.lower()])
+        if not isinstance(arch, Mapping):
+            raise ValueError(f'{cls.__name__}: arch is a name or a mapping, not {arch!r}')
+        if arch.keys() != fields:
+            raise ValueError(
+                f'{cls.__name__}: an arch mapping has exactly the keys {", ".join(fields)}; '
+                f'missing {sorted(fields - arch.keys())}, unknown {sorted(arch.keys() - fields)}'
+            )
+        return SimpleNamespace(**arch)
+
+    def blocks(self, blocks: Sequence[nn.Module]) -> 'Blocks':
+        """The blocks of a stage, in a row, under this backbone's `with_cp`."""
+        return Blocks(*blocks, with_cp=self.with_cp)
+
+    def freeze(self) -> None:
+        """Put the frozen part into eval mode, without gradients; the last line of a subclass's `__init__`."""
+        if self.frozen_stages < 0:
+            return
+        for part in [self.stem, *self.stages[: self.frozen_stages]]:
+            part.eval()
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'Pyramid':
+        super().train(mode)
+        self.freeze()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Pyramid of an image batch.
+
+        Args:
+            image: (B, 3, H, W), normalised floats, any H and W from 1.
+
+        Returns:
+            Maps (B, channels[i], ⌈H/strides[i]⌉, ⌈W/strides[i]⌉), finest first, in channels_last memory.
+
+        Raises:
+            ValueError: not such a tensor.
+        """
+        self.check(image)
+        # channels_last from end to end: a pixel's channels lie together, as 1×1 products and attention read them
+        state = self.start(image.contiguous(memory_format=torch.channels_last))
+        maps = []
+        for index, stage in enumerate(self.stages):
+            state = stage(state)
+            if index in self.out_indices:
+                maps.append(self.map_of(state, index))
+        return tuple(maps)
+
+    def start(self, image: Tensor) -> Any:
+        """The first state; a backbone whose state is more than a map adds the rest here."""
+        return self.stem(image)
+
+    def map_of(self, state: Any, index: int) -> Tensor:
+        """The map (B, C, h, w) that leaves after stage `index`."""
+        return state
+
+    def check(self, image: Tensor) -> None:
+        """Say what is wrong with an input before a convolution says it less clearly."""
+        name, shape = type(self).__name__, tuple(image.shape)
+        if image.ndim != 4 or image.shape[1] != self.in_channels:
+            raise ValueError(
+                f'{name}: expected an image batch (B, {self.in_channels}, H, W), got {shape}; '
+                f'add a batch axis with image[None], repeat a grayscale channel with image.expand(-1, 3, -1, -1)'
+            )
+        if 0 in shape:
+            raise ValueError(f'{name}: got an empty image batch {shape}')
+        weights = next(self.parameters()).dtype
+        if image.dtype != weights and not torch.is_autocast_enabled(image.device.type):
+            raise ValueError(
+                f'{name}: the image is {image.dtype} and the weights are {weights}; '
+                f'convert one of them, or run under torch.autocast'
+            )
+
+
+class Blocks(nn.Sequential):
+    """Blocks in a row; with `with_cp` each is recomputed in the backward pass instead of remembered."""
+
+    def __init__(self, *blocks: nn.Module, with_cp: bool):
+        super().__init__(*blocks)
+        self.with_cp = with_cp
+
+    def forward(self, state: Any) -> Any:
+        for block in self:
+            if self.with_cp and torch.is_grad_enabled():
+                contexts: Callable = partial(_recompute_contexts, block)
+                state = checkpoint(block, state, use_reentrant=False, context_fn=contexts)
+            else:
+                state = block(state)
+        return state
+
+
+def _recompute_contexts(block: nn.Module):
+    return nullcontext(), _statistics_untouched(block)
+
+
+@contextmanager
+def _statistics_untouched(block: nn.Module):
+    """A recomputed batch norm must not move its running statistics a second time."""
+    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

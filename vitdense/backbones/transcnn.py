@@ -1,0 +1,131 @@
+"""TransCNN: convolutions for what is near, hierarchical attention for what is far.
+
+Source: Y. Liu, G. Sun, Y. Qiu, L. Zhang, A. Chhatkuli, L. Van Gool, "Transformer in Convolutional Neural
+Networks", arXiv 2106.03180; the variants and their parameter counts are those of the 2021 release of its
+weights (the second version of the paper). The paper became HAT-Net, which is `HATNet` here.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from timm.layers import trunc_normal_
+from torch import Tensor, nn
+
+from ..layers.drop_path import drop_path_rates
+from ..layers.hierarchical import HierarchicalAttention, HierarchicalBlock
+from .pyramid import Pyramid
+
+
+class InvertedResidual(nn.Sequential):
+    """The block's second half: 1×1 expansion, k×k depthwise convolution, 1×1 projection.
+
+    Each with a batch norm, SiLU after the first two; (B, C, H, W) → the same shape; the residual is the block's.
+    """
+
+    def __init__(self, dim: int, expansion: int, kernel_size: int):
+        hidden = dim * expansion
+        super().__init__(
+            nn.Conv2d(dim, hidden, 1, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.SiLU(inplace=True),
+            nn.Conv2d(hidden, hidden, kernel_size, padding=kernel_size // 2, groups=hidden, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.SiLU(inplace=True),
+            nn.Conv2d(hidden, dim, 1, bias=False),
+            nn.BatchNorm2d(dim),
+        )
+
+
+class TwoBranchDownsample(nn.Module):
+    """Half the size: a strided convolution beside a max pool, each with a batch norm, added, SiLU.
+
+    (B, C, H, W) → (B, C', ⌈H/2⌉, ⌈W/2⌉).
+    """
+
+    def __init__(self, dim: int, out_dim: int):
+        super().__init__()
+        self.conv = nn.Conv2d(dim, out_dim, 3, stride=2, padding=1)
+        self.conv_norm = nn.BatchNorm2d(out_dim)
+        # ceil_mode gives the last window of an odd side its real pixels only, and the convolution's size
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+        self.pool_conv = nn.Conv2d(dim, out_dim, 1)
+        self.pool_norm = nn.BatchNorm2d(out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(self.conv_norm(self.conv(x)) + self.pool_norm(self.pool_conv(self.pool(x))))
+
+
+@MODELS.register_module()
+class TransCNN(Pyramid):
+    """TransCNN pyramid, strides 4, 8, 16, 32.
+
+    A stem of two strided convolutions, then four stages of blocks, a two-branch downsampling before each
+    but the first. Arguments, attributes and errors as in `Pyramid`; `forward` as there.
+
+    Args:
+        drop_path_rate: stochastic depth of the last block; the rate grows linearly from 0 at the first.
+    """
+
+    _common = dict(head_dim=64, grid_sizes=(8, 8, 8, 1), pool_ratios=(8, 4, 2, 1), kernel_sizes=(5, 3, 5, 3))
+    # fmt: off
+    archs = {                                                                                   # classifier incl.
+        'tiny':   dict(dims=(64, 128, 256, 512), depths=(2, 2, 4, 2),  expansions=(4, 4, 4, 4), **_common),  # 13.3 M
+        'small':  dict(dims=(64, 128, 256, 512), depths=(3, 4, 8, 3),  expansions=(4, 4, 6, 6), **_common),  # 26.5 M
+        'medium': dict(dims=(64, 128, 320, 640), depths=(3, 4, 12, 3), expansions=(4, 4, 6, 6), **_common),  # 48.3 M
+        'large':  dict(dims=(64, 128, 384, 768), depths=(3, 4, 16, 3), expansions=(4, 4, 6, 6), **_common),  # 80.0 M
+    }
+    # fmt: on
+
+    released_names = (
+        (r'^patch_embed\.', 'stem.'),
+        (r'^blocks\.(\d+)\.(\d+)\.', r'stages.\1.blocks.\2.'),
+        (r'\.conv\.conv(\d)\.(\d)\.', lambda m: f'.conv.{3 * int(m[1]) - 3 + int(m[2])}.'),
+        (r'\.attn\.ds_norm\.', '.attn.pool_norm.'),
+        (r'^ds(\d)\.', lambda m: f'stages.{int(m[1]) - 1}.downsample.'),
+        (r'\.downsample\.norm1\.', '.downsample.conv_norm.'),
+        (r'\.downsample\.residual\.', '.downsample.pool_conv.'),
+        (r'\.downsample\.norm2\.', '.downsample.pool_norm.'),
+    )
+    released_head = ('classifier.',)
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = 'small',
+        drop_path_rate: float = 0.0,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        a = self.variant(arch)
+        super().__init__(a, a.dims, (4, 8, 16, 32), out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
+        rates = drop_path_rates(drop_path_rate, a.depths)
+        self.stem = nn.Sequential(  # (B, 3, H, W) → (B, dims[0], ⌈H/4⌉, ⌈W/4⌉)
+            nn.Conv2d(self.in_channels, 16, 3, stride=2, padding=1),
+            nn.BatchNorm2d(16),
+            nn.SiLU(inplace=True),
+            nn.Conv2d(16, a.dims[0], 3, stride=2, padding=1),
+        )
+        for i in range(self.stages_needed):
+            stage = OrderedDict()
+            if i > 0:
+                stage['downsample'] = TwoBranchDownsample(a.dims[i - 1], a.dims[i])
+            stage['blocks'] = self.blocks([self._block(a, i, rate) for rate in rates[i]])
+            self.stages.append(nn.Sequential(stage))
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        self.freeze()
+
+    @staticmethod
+    def _block(a: Any, i: int, drop_path: float) -> HierarchicalBlock:
+        return HierarchicalBlock(
+            HierarchicalAttention(a.dims[i], a.head_dim, a.grid_sizes[i], a.pool_ratios[i], nn.BatchNorm2d),
+            InvertedResidual(a.dims[i], a.expansions[i], a.kernel_sizes[i]),
+            drop_path,
+        )

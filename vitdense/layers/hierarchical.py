@@ -1,0 +1,95 @@
+"""Hierarchical multi-head self-attention (H-MHSA) of TransCNN and its successor HAT-Net.
+
+Source: Y. Liu, Y.-H. Wu, G. Sun, L. Zhang, A. Chhatkuli, L. Van Gool, "Vision Transformers with Hierarchical
+Attention", arXiv 2106.03180, section 3.
+"""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from .cells import from_cells, to_cells
+
+Norm = Callable[[int], nn.Module]
+
+
+class HierarchicalAttention(nn.Module):
+    """Attention inside grids of g × g pixels, then from every pixel to the average-pooled map.
+
+    Both steps see the whole of what they need, so no token is dropped, and the cost of the first is linear
+    in the number of pixels, that of the second quadratic with a factor 1/r².
+
+        local  = attention of the pixels of a grid to each other
+        x'     = norm(x + local)
+        global = attention of x' to norm(pool_r(x'))
+        output = proj(x' + global)
+
+    With g = 1 there is no first step: plain attention among all pixels.
+
+    Args:
+        dim: channels C; `head_dim`: channels of a head; C is a multiple of it.
+        grid_size: side g of a grid in pixels.
+        pool_ratio: side r of the pooled windows in pixels; windows over the edge average their real pixels.
+        norm: maker of a norm for C channels.
+    """
+
+    def __init__(self, dim: int, head_dim: int, grid_size: int, pool_ratio: int, norm: Norm):
+        super().__init__()
+        self.head_dim = head_dim
+        self.grid_size = grid_size
+        self.norm = norm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Conv2d(dim, dim, 1)
+        if grid_size > 1:
+            self.grid_norm = norm(dim)
+            self.q = nn.Conv2d(dim, dim, 1)
+            # ceil_mode keeps the last rows and columns, whose windows average real pixels only
+            self.pool = nn.AvgPool2d(pool_ratio, ceil_mode=True, count_include_pad=False)
+            self.pool_norm = norm(dim)
+            self.kv = nn.Conv2d(dim, 2 * dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same shape."""
+        size = x.shape[-2:]
+        if self.grid_size == 1:
+            tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C)
+            return self.proj(self._map(self._attend(*self._heads(self.qkv(tokens), 3)), size))
+
+        pixels, real = to_cells(self.norm(x), self.grid_size)  # (B·n, g², C)
+        local = self._attend(*self._heads(self.qkv(pixels), 3), mask=real)
+        x = self.grid_norm(x + from_cells(local, size, self.grid_size))
+
+        q = self.q(x).flatten(2).transpose(1, 2)  # (B, HW, C)
+        kv = self.kv(self.pool_norm(self.pool(x))).flatten(2).transpose(1, 2)  # (B, ⌈H/r⌉⌈W/r⌉, 2C)
+        return self.proj(x + self._map(self._attend(*self._heads(q, 1), *self._heads(kv, 2)), size))
+
+    def _heads(self, tokens: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """(B, N, parts·C) → `parts` views (B, heads, N, head_dim)."""
+        return tokens.unflatten(2, (parts, -1, self.head_dim)).permute(2, 0, 3, 1, 4).unbind()
+
+    @staticmethod
+    def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Softmax attention of heads, joined again: (B, N, C)."""
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+
+    @staticmethod
+    def _map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, HW, C) → (B, C, H, W), a view."""
+        return tokens.unflatten(1, size).permute(0, 3, 1, 2)
+
+
+class HierarchicalBlock(nn.Module):
+    """x + attention(x), then x + convolution(x), each under stochastic depth."""
+
+    def __init__(self, attn: nn.Module, conv: nn.Module, drop_path: float):
+        super().__init__()
+        self.attn = attn
+        self.conv = conv
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same shape."""
+        x = x + self.drop_path(self.attn(x))
+        return x + self.drop_path(self.conv(x))
