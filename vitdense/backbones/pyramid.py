@@ -139,7 +139,7 @@ class Pyramid(BaseModule):
             ValueError: not such a tensor.
         """
         self.check(image)
-        # channels_last from end to end: a pixel's channels lie together, as 1×1 products and attention read them
+        # channels_last throughout: a pixel's channels lie together, as 1×1 products and attention read them
         state = self.start(image.contiguous(memory_format=torch.channels_last))
         maps = []
         for index, stage in enumerate(self.stages):
@@ -162,7 +162,7 @@ class Pyramid(BaseModule):
         if image.ndim != 4 or image.shape[1] != self.in_channels:
             raise ValueError(
                 f'{name}: expected an image batch (B, {self.in_channels}, H, W), got {shape}; '
-                f'add a batch axis with image[None], repeat a grayscale channel with image.expand(-1, 3, -1, -1)'
+                f'image[None] adds a batch axis, image.expand(-1, 3, -1, -1) repeats a grayscale channel'
             )
         if 0 in shape:
             raise ValueError(f'{name}: got an empty image batch {shape}')

@@ -19,10 +19,23 @@ from ..layers.hierarchical import HierarchicalAttention, HierarchicalBlock
 from .pyramid import Pyramid
 
 
+# Parameters as the authors count them, with the 1000-class classifier.
+# fmt: off
+_SAME = dict(head_dim=64, grid_sizes=(8, 8, 8, 1), pool_ratios=(8, 4, 2, 1), kernel_sizes=(5, 3, 5, 3))
+VARIANTS = {
+    'tiny':   dict(dims=(64, 128, 256, 512), depths=(2, 2, 4, 2),  expansions=(4, 4, 4, 4), **_SAME),  # 13.3 M
+    'small':  dict(dims=(64, 128, 256, 512), depths=(3, 4, 8, 3),  expansions=(4, 4, 6, 6), **_SAME),  # 26.5 M
+    'medium': dict(dims=(64, 128, 320, 640), depths=(3, 4, 12, 3), expansions=(4, 4, 6, 6), **_SAME),  # 48.3 M
+    'large':  dict(dims=(64, 128, 384, 768), depths=(3, 4, 16, 3), expansions=(4, 4, 6, 6), **_SAME),  # 80.0 M
+}
+# fmt: on
+
+
 class InvertedResidual(nn.Sequential):
     """The block's second half: 1×1 expansion, k×k depthwise convolution, 1×1 projection.
 
-    Each with a batch norm, SiLU after the first two; (B, C, H, W) → the same shape; the residual is the block's.
+    Each with a batch norm, SiLU after the first two. (B, C, H, W) → the same shape; the residual is the
+    block's.
     """
 
     def __init__(self, dim: int, expansion: int, kernel_size: int):
@@ -69,16 +82,7 @@ class TransCNN(Pyramid):
         drop_path_rate: stochastic depth of the last block; the rate grows linearly from 0 at the first.
     """
 
-    _common = dict(head_dim=64, grid_sizes=(8, 8, 8, 1), pool_ratios=(8, 4, 2, 1), kernel_sizes=(5, 3, 5, 3))
-    # fmt: off
-    archs = {                                                                                   # classifier incl.
-        'tiny':   dict(dims=(64, 128, 256, 512), depths=(2, 2, 4, 2),  expansions=(4, 4, 4, 4), **_common),  # 13.3 M
-        'small':  dict(dims=(64, 128, 256, 512), depths=(3, 4, 8, 3),  expansions=(4, 4, 6, 6), **_common),  # 26.5 M
-        'medium': dict(dims=(64, 128, 320, 640), depths=(3, 4, 12, 3), expansions=(4, 4, 6, 6), **_common),  # 48.3 M
-        'large':  dict(dims=(64, 128, 384, 768), depths=(3, 4, 16, 3), expansions=(4, 4, 6, 6), **_common),  # 80.0 M
-    }
-    # fmt: on
-
+    archs = VARIANTS
     released_names = (
         (r'^patch_embed\.', 'stem.'),
         (r'^blocks\.(\d+)\.(\d+)\.', r'stages.\1.blocks.\2.'),

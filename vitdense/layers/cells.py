@@ -10,6 +10,7 @@ def to_cells(x: Tensor, side: int) -> tuple[Tensor, Tensor | None]:
 
     Args:
         x: (B, C, H, W).
+        side: of a cell, in pixels.
 
     Returns:
         The cells' pixels (B·n, side², C), with n = ⌈H/side⌉·⌈W/side⌉, and the mask of real pixels
