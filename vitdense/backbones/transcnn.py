@@ -18,15 +18,14 @@ from ..layers.drop_path import drop_path_rates
 from ..layers.hierarchical import HierarchicalAttention, HierarchicalBlock
 from .pyramid import Pyramid
 
-
 # Parameters as the authors count them, with the 1000-class classifier.
 # fmt: off
-_SAME = dict(head_dim=64, grid_sizes=(8, 8, 8, 1), pool_ratios=(8, 4, 2, 1), kernel_sizes=(5, 3, 5, 3))
+_V2 = dict(head_dim=64, grid_sizes=(8, 8, 8, 1), pool_ratios=(8, 4, 2, 1), kernel_sizes=(5, 3, 5, 3))
 VARIANTS = {
-    'tiny':   dict(dims=(64, 128, 256, 512), depths=(2, 2, 4, 2),  expansions=(4, 4, 4, 4), **_SAME),  # 13.3 M
-    'small':  dict(dims=(64, 128, 256, 512), depths=(3, 4, 8, 3),  expansions=(4, 4, 6, 6), **_SAME),  # 26.5 M
-    'medium': dict(dims=(64, 128, 320, 640), depths=(3, 4, 12, 3), expansions=(4, 4, 6, 6), **_SAME),  # 48.3 M
-    'large':  dict(dims=(64, 128, 384, 768), depths=(3, 4, 16, 3), expansions=(4, 4, 6, 6), **_SAME),  # 80.0 M
+    'tiny':   dict(dims=(64, 128, 256, 512), depths=(2, 2, 4, 2),  expansions=(4, 4, 4, 4), **_V2),  # 13.3 M
+    'small':  dict(dims=(64, 128, 256, 512), depths=(3, 4, 8, 3),  expansions=(4, 4, 6, 6), **_V2),  # 26.5 M
+    'medium': dict(dims=(64, 128, 320, 640), depths=(3, 4, 12, 3), expansions=(4, 4, 6, 6), **_V2),  # 48.3 M
+    'large':  dict(dims=(64, 128, 384, 768), depths=(3, 4, 16, 3), expansions=(4, 4, 6, 6), **_V2),  # 80.0 M
 }
 # fmt: on
 
