@@ -1,0 +1,29 @@
+"""What every run shares: hooks, processes, seed."""
+
+from mmengine.hooks import CheckpointHook, DistSamplerSeedHook, IterTimerHook, LoggerHook, ParamSchedulerHook
+from mmengine.runner import LogProcessor
+from mmengine.visualization import LocalVisBackend, Visualizer
+
+# vitdense comes before mmdet and mmseg, because it answers for mmcv's compiled ops: at once when this file is
+# read, and again by name for the text that this config is dumped to.
+__import__('vitdense')
+custom_imports = dict(imports=['vitdense'])
+
+default_hooks = dict(
+    timer=dict(type=IterTimerHook),
+    logger=dict(type=LoggerHook, interval=50),
+    param_scheduler=dict(type=ParamSchedulerHook),
+    checkpoint=dict(type=CheckpointHook, interval=1, max_keep_ckpts=3),
+    sampler_seed=dict(type=DistSamplerSeedHook),
+)
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),  # the tools turn it into gloo where there is no GPU
+)
+visualizer = dict(type=Visualizer, vis_backends=[dict(type=LocalVisBackend)])
+log_processor = dict(type=LogProcessor, window_size=50, by_epoch=True)
+randomness = dict(seed=0)
+log_level = 'INFO'
+load_from = None
+resume = False

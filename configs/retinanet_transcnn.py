@@ -1,0 +1,9 @@
+"""RetinaNet on TransCNN: `python tools/train.py configs/retinanet_transcnn.py`."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.backbones.transcnn import *
+    from ._base_.heads.retinanet import *
+
+model.update(backbone=backbone, neck=dict(in_channels=channels))

@@ -1,0 +1,172 @@
+"""What the tools do with their command lines: arguments, preparation, a run, errors as one line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_main_process
+
+from .engine import config, work_dir
+from .engine.amp import use_amp
+from .engine.console import make_console, quiet
+from .engine.errors import UserError
+from .engine.variant import set_arch
+
+
+def train() -> None:
+    """`tools/train.py`."""
+    p = _parser('Train a detector or a segmentor; at the end its checkpoint, its curves and its predictions.')
+    p.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on with an interrupted run: the newest of this config, or from a checkpoint',
+    )
+    p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
+    p.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on a CPU, float16 on a GPU')
+    _run(_train, p)
+
+
+def test() -> None:
+    """`tools/test.py`."""
+    p = _parser('Score a checkpoint on the validation images.')
+    p.add_argument('checkpoint', help='.pth file of a training run')
+    _run(_test, p)
+
+
+def _train(args: argparse.Namespace) -> None:
+    cfg = _prepare(args, config.LOADERS[:2])
+    if args.weights:
+        # batch norms keep their pretrained statistics, as in MMDetection's configs: few images a process
+        cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
+    if args.amp:
+        use_amp(cfg)
+    _join(cfg)
+    name = Path(args.config).stem
+    if args.resume:
+        folder, checkpoint = work_dir.resumed_run(args.work_dir, name, args.resume)
+        cfg.resume, cfg.load_from = True, str(checkpoint)
+    else:
+        folder = work_dir.new_work_dir(args.work_dir, name)
+    cfg.work_dir = _agreed(str(folder))
+
+    console = make_console()
+    from .engine.progress import ProgressHook, say_files
+    from .engine.report import draw_curves, draw_predictions
+    from .engine.runner import VitdenseRunner
+
+    runner = VitdenseRunner.from_cfg(cfg)
+    runner.register_hook(ProgressHook(console))
+    runner.train()
+    if is_main_process():
+        folder = Path(cfg.work_dir)
+        files = {'checkpoint': work_dir.last_checkpoint(folder), 'curves': folder / 'curves.png'}
+        draw_curves(folder, files['curves'])
+        files['predictions'] = folder / 'predictions.png'
+        draw_predictions(runner, runner.val_dataloader.dataset, files['predictions'])
+        say_files(console, files | {'log': runner.logger.log_file})
+
+
+def _test(args: argparse.Namespace) -> None:
+    cfg = _prepare(args, config.LOADERS[2:])
+    if not Path(args.checkpoint).is_file():
+        raise UserError(f'{args.checkpoint}: no such checkpoint file')
+    cfg.load_from = args.checkpoint
+    _join(cfg)
+    cfg.work_dir = _agreed(args.work_dir or str(work_dir.HOME / f'{Path(args.config).stem}-test'))
+
+    console = make_console()
+    from .engine.progress import ProgressHook, say_files
+    from .engine.report import draw_predictions
+    from .engine.runner import VitdenseRunner
+
+    runner = VitdenseRunner.from_cfg(cfg)
+    runner.register_hook(ProgressHook(console))
+    runner.test()
+    if is_main_process():
+        picture = Path(cfg.work_dir) / 'predictions.png'
+        draw_predictions(runner, runner.test_dataloader.dataset, picture)
+        say_files(console, {'predictions': picture, 'log': runner.logger.log_file})
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    """The arguments that all the tools share."""
+    p = argparse.ArgumentParser(description=description)
+    p.add_argument('config', help='configs/<head>_<backbone>.py')
+    p.add_argument(
+        '--sample', action='store_true', help='run on the built-in drawn images'
+    )
+    p.add_argument(
+        '--arch', metavar='NAME', help='another variant of the backbone'
+    )
+    p.add_argument(
+        '--data-root', metavar='DIR', help='where the data is'
+    )
+    p.add_argument('--work-dir', metavar='DIR', help='where results go (default: work_dirs/<config>)')
+    p.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    p.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='overwrite entries of the config, such as train_dataloader.batch_size=4',
+    )
+    p.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return p
+
+
+def _run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser) -> None:
+    """Parse, run; what the user can mend is one line on the error stream and exit code 2."""
+    try:
+        try:
+            args = p.parse_args()
+        except ValueError as error:  # MMEngine's parser of KEY=VALUE
+            raise UserError(f'--cfg-options: expected KEY=VALUE pairs ({error})') from error
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+        with quiet():
+            main(args)
+    except UserError as error:
+        if os.environ.get('RANK', '0') == '0':
+            print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+
+
+def _prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
+    """The config as the command line wants it, with the data that it names found."""
+    cfg = config.load_config(args.config)
+    if args.arch:
+        set_arch(cfg, args.arch)
+    if args.sample:
+        from .sample.swap import swap_in
+
+        swap_in(cfg)
+    options = dict(args.cfg_options)
+    root = args.data_root or options.pop('data_root', None)
+    if root:
+        config.point_data_at(cfg, root)
+    config.overwrite(cfg, options)
+    if not args.sample:
+        config.check_data(cfg, loaders)
+    cfg.launcher = args.launcher
+    return cfg
+
+
+def _join(cfg: Config) -> None:
+    """Start the processes' communication, on gloo where there is no GPU."""
+    if not torch.cuda.is_available():
+        cfg.env_cfg.dist_cfg.backend = 'gloo'
+    if cfg.launcher != 'none' and not is_distributed():
+        init_dist(cfg.launcher, **cfg.env_cfg.dist_cfg)
+
+
+def _agreed(text: str) -> str:
+    """The main process's choice, on all."""
+    texts = [text]
+    broadcast_object_list(texts)
+    return texts[0]

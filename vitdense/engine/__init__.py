@@ -1,0 +1,1 @@
+"""What a run adds to MMEngine: a quiet terminal with a report, strict checkpoints, checked configs."""

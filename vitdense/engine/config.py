@@ -1,0 +1,143 @@
+"""A config read, with overwritten entries that really exist and data that is really there."""
+
+import difflib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from .console import shown
+from .errors import UserError
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+EVALUATORS = ('val_evaluator', 'test_evaluator')
+
+
+def load_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        UserError: no such file, or not a config; the message names files that were perhaps meant.
+    """
+    file = Path(path)
+    if not file.is_file():
+        neighbours = sorted(file.parent.glob('*.py')) if file.parent.is_dir() else []
+        near = difflib.get_close_matches(file.name, [n.name for n in neighbours], n=3, cutoff=0.4)
+        there = ', '.join(near) or ', '.join(n.name for n in neighbours) or 'no config'
+        raise UserError(f'{path}: no such config; in {file.parent} there is {there}')
+    try:
+        cfg = Config.fromfile(file)
+    except Exception as error:  # a config is code: anything can go wrong in it
+        raise UserError(f'{path}: cannot be read as a config: {type(error).__name__}: {error}') from error
+    if 'model' not in cfg:
+        raise UserError(f'{path}: defines no `model`; is it a fragment?')
+    return cfg
+
+
+def overwrite(cfg: Config, options: dict[str, Any]) -> None:
+    """Overwrite entries by their dotted names, as `--cfg-options` gives them.
+
+    A name must be an entry of the config, or an argument of the class that its dict builds.
+
+    Raises:
+        UserError: it is neither; with the nearest names.
+    """
+    for name in options:
+        _check_name(cfg._cfg_dict, name)
+    cfg.merge_from_dict(options)
+
+
+def _check_name(node: Any, name: str) -> None:
+    walked = []
+    for part in name.split('.'):
+        if isinstance(node, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(node):
+                raise UserError(
+                    f'--cfg-options {name}: {".".join(walked)} is a list of {len(node)}; expected 0 to '
+                    f'{len(node) - 1}, got {part!r}'
+                )
+            node = node[int(part)]
+        elif not isinstance(node, dict):
+            raise UserError(f'--cfg-options {name}: {".".join(walked)} is {node!r}, which has no entries')
+        elif part in node:
+            node = node[part]
+        else:
+            accepted = _arguments(node, walked)
+            if part in accepted:
+                return  # an argument that the config leaves at its default
+            near = difflib.get_close_matches(part, [*node, *accepted], n=3)
+            hint = f'; did you mean {" or ".join(near)}?' if near else ''
+            raise UserError(f'--cfg-options {name}: {".".join(walked) or "the config"} has no {part!r}{hint}')
+        walked.append(part)
+
+
+def _arguments(node: dict, walked: list[str]) -> set[str]:
+    """What may be added to a dict of the config: the arguments of what is built from it."""
+    if not walked:
+        return _parameters(Runner)
+    if walked[-1] in LOADERS:
+        return _parameters(DataLoader) | {'batch_sampler', 'collate_fn'}
+    return _parameters(node['type']) if inspect.isclass(node.get('type')) else set()
+
+
+def _parameters(cls: type) -> set[str]:
+    """Names of a constructor's arguments, also those that it hands to the constructors it inherits from."""
+    names: set[str] = set()
+    for base in cls.__mro__[:-1]:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names - {'self'}
+
+
+def point_data_at(cfg: Config, root: str) -> None:
+    """Read the data from another folder of the same layout."""
+    old, new = cfg.data_root, f'{root.rstrip("/")}/'
+    cfg.data_root = new
+    for loader in LOADERS:
+        cfg[loader].dataset.data_root = new
+    for evaluator in EVALUATORS:
+        if 'ann_file' in cfg[evaluator]:
+            cfg[evaluator].ann_file = new + cfg[evaluator].ann_file.removeprefix(old)
+
+
+def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
+    """Find the files and folders of the datasets before a model is built.
+
+    Raises:
+        UserError: what is missing, the layout that is expected, and what else can be done.
+    """
+    missing, expected = [], []
+    for dataset in (cfg[loader].dataset for loader in loaders):
+        for path in _places(dataset):
+            if path not in expected:
+                expected.append(path)
+                if not path.exists():
+                    missing.append(path)
+    if missing:
+        root = Path(cfg.data_root)
+        layout = '\n'.join(
+            f'    {shown(path)}{"" if path.suffix else "/"}   {"MISSING" if path in missing else "found"}'
+            for path in expected
+        )
+        raise UserError(
+            f'no data at {shown(root)}, looked for in {root.absolute()}. Expected:\n{layout}\n'
+            f'  data elsewhere:        --data-root DIR\n'
+            f'  no data at all:        --sample (built-in drawn images, nothing to download)'
+        )
+
+
+def _places(dataset: dict) -> Iterator[Path]:
+    """The annotation file and the folders that a dataset reads."""
+    root = Path(dataset.get('data_root') or '')
+    if dataset.get('ann_file'):
+        yield root / dataset['ann_file']
+    for folder in (dataset.get('data_prefix') or {}).values():
+        yield root / folder

@@ -1,0 +1,77 @@
+"""The terminal, where a run shows a person what it does, and the log file, which gets everything.
+
+MMEngine and the libraries under it print their environment, their config and many warnings; none of it is
+lost, all of it goes to the log.
+"""
+
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
+from rich.console import Console
+
+
+class _ToLog(io.TextIOBase):
+    """A stream whose lines become log records."""
+
+    def __init__(self) -> None:
+        self.rest = ''
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self.rest = (self.rest + text).split('\n')
+        for line in filter(str.strip, lines):
+            MMLogger.get_current_instance().info(line)
+        return len(text)
+
+
+def make_console() -> Console:
+    """The real standard output, also while `quiet` holds `sys.stdout`; silent on all processes but the main.
+
+    Where the output is no terminal, lines are not folded, so that a log can be searched.
+    """
+    terminal = sys.__stdout__
+    wide = None if terminal.isatty() else 160
+    silent = not is_main_process()
+    return Console(file=terminal, quiet=silent, width=wide, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what libraries print and warn to the log instead of the terminal."""
+    file_only(MMLogger.get_instance('mmengine'))  # what is logged before the runner has its own logger
+    logging.captureWarnings(True)
+    with contextlib.redirect_stdout(_ToLog()):
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+
+
+def file_only(logger: logging.Logger) -> None:
+    """Keep a logger's records, and Python's warnings, in its files: errors alone also reach the terminal."""
+    warnings = logging.getLogger('py.warnings')
+    warnings.handlers.clear()
+    warnings.propagate = False
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            warnings.addHandler(handler)
+        elif isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
+    if not warnings.handlers:
+        warnings.addHandler(logging.NullHandler())
+
+
+def shown(path: str | Path) -> str:
+    """A path as a person would type it: relative to the working folder where it lies inside."""
+    path = Path(path).absolute()
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

@@ -1,0 +1,95 @@
+"""The dozen lines that a run begins with: what is about to happen, so that a mistake is seen at once."""
+
+from collections.abc import Iterator
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import get_world_size
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
+
+from .. import __version__, mmcv_ops
+from .console import shown
+
+
+def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
+    """Label and text of each line, for a run that trains or one that tests."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    cfg = runner.cfg
+    yield 'vitdense', f'{__version__}, torch {torch.__version__}'
+    yield 'config', shown(cfg.filename)
+    arch = cfg.model.backbone.get('arch')
+    name = type(model.backbone).__name__ + (f' {arch}' if isinstance(arch, str) else '')
+    yield 'model', f'{type(model).__name__} on {name}'
+    yield (
+        'size',
+        f'{_count(model)} parameters: '
+        + ', '.join(
+            f'{part} {_count(child)}' for part, child in model.named_children() if _count(child) != '0'
+        ),
+    )
+    yield 'weights', _weights(runner)
+    if training:
+        yield 'train', _data(runner.train_dataloader)
+        yield 'val', _data(runner.val_dataloader)
+        yield 'schedule', _schedule(runner)
+        yield 'optimizer', _optimizer(runner)
+    else:
+        yield 'test', _data(runner.test_dataloader)
+    yield 'device', _device(runner)
+    yield 'ops', mmcv_ops.describe().removeprefix('mmcv ops: ')
+    yield 'log', shown(runner.logger.log_file)
+
+
+def _count(module: torch.nn.Module) -> str:
+    count = sum(p.numel() for p in module.parameters())
+    return f'{count / 1e6:.1f} M' if count else '0'
+
+
+def _weights(runner: Runner) -> str:
+    """Where the weights come from; a detector that starts from nothing should say so."""
+    if runner._load_from:
+        return f'{"resumed from" if runner._resume else "checkpoint"} {shown(runner._load_from)}'
+    init = runner.cfg.model.backbone.get('init_cfg')
+    return f'backbone from {init["checkpoint"]}' if init and 'checkpoint' in init else 'random initialisation'
+
+
+def _data(loader: DataLoader) -> str:
+    dataset = loader.dataset
+    classes = dataset.metainfo['classes']
+    names = ', '.join(classes[:5]) + (', …' if len(classes) > 5 else '')
+    root = shown(dataset.data_root) if dataset.data_root else ''
+    return f'{len(dataset)} images, {len(classes)} classes ({names}), {root}'
+
+
+def _schedule(runner: Runner) -> str:
+    batch = runner.train_dataloader.batch_sampler
+    batch = getattr(batch, 'batch_size', runner.cfg.train_dataloader.batch_size)
+    processes = get_world_size()
+    batches = f'batch {batch * processes}' + (f' ({processes} processes of {batch})' if processes > 1 else '')
+    length = f'{runner.max_iters} iterations'
+    every = f'validation every {runner.train_loop.val_interval} iterations'
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        length = f'{runner.max_epochs} epochs of {len(runner.train_dataloader)} iterations'
+        every = f'validation every {_plural(runner.train_loop.val_interval, "epoch")}'
+    return f'{length}, {batches}, {every}'
+
+
+def _optimizer(runner: Runner) -> str:
+    optimizer = runner.optim_wrapper.optimizer
+    peak = optimizer.defaults
+    return f'{type(optimizer).__name__}, learning rate {peak["lr"]:g}, weight decay {peak["weight_decay"]:g}'
+
+
+def _device(runner: Runner) -> str:
+    kind = get_device()
+    name = f'cpu, {_plural(torch.get_num_threads(), "thread")}'
+    if kind == 'cuda':
+        name = torch.cuda.get_device_name()
+    precision = getattr(runner.optim_wrapper, 'precision', 'float32')
+    return f'{name}, {precision}'
+
+
+def _plural(count: int, noun: str) -> str:
+    return f'{count} {noun}' + ('' if count == 1 else 's')

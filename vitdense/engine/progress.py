@@ -1,0 +1,166 @@
+"""A run on the terminal: what is about to happen, a progress bar, a table of scores.
+
+Where the output is no terminal (a log file, CI, Slurm), the bar becomes plain lines at intervals.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from .console import shown
+from .preamble import preamble
+
+SECONDS_BETWEEN_LINES = 15  # where there is no terminal
+
+
+class ProgressHook(Hook):
+    """Shows training, validation and testing on a console.
+
+    Args:
+        console: where to; `engine.console.make_console()`.
+    """
+
+    priority = 'VERY_LOW'  # after the hooks that compute what is shown
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.bar: Progress | None = None
+        self.tasks: dict[str, int] = {}
+        self.announced = False
+        self.last_line = 0.0
+
+    def before_train(self, runner: Runner) -> None:
+        self._announce(runner, training=True)
+        self._open('train', runner.max_iters, runner.iter)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        values = _smoothed(runner)
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            values = f'epoch {runner.epoch + 1}/{runner.max_epochs}  {values}'
+        self._advance('train', runner.iter + 1, runner.max_iters, values)
+
+    def after_train(self, runner: Runner) -> None:
+        self._close()
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self._open('val', len(runner.val_dataloader))
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._advance('val', batch_idx + 1, len(runner.val_dataloader))
+
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
+        self._finish('val')
+        when = f'iteration {runner.iter}'
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            when = f'epoch {runner.epoch}'
+        self._scores(metrics, f'validation after {when}')
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        self._announce(runner, training=False)
+        self._open('test', len(runner.test_dataloader))
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._advance('test', batch_idx + 1, len(runner.test_dataloader))
+
+    def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
+        self._close()
+        self._scores(metrics, 'test')
+
+    def _announce(self, runner: Runner, training: bool) -> None:
+        if not self.announced:
+            for label, text in preamble(runner, training):
+                self.console.print(f'[bold]{label:>9}[/]  {text}')
+            self.announced = True
+
+    def _open(self, task: str, total: int, done: int = 0) -> None:
+        self.started, self.done_before = time.monotonic(), done
+        self.last_line = self.started
+        if not self.console.is_terminal or self.console.quiet:
+            return
+        if self.bar is None:
+            self.bar = Progress(
+                TextColumn('{task.description:>9}'),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn('eta'),
+                TimeRemainingColumn(),
+                TextColumn('{task.fields[values]}'),
+                console=self.console,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self.bar.start()
+        self.tasks[task] = self.bar.add_task(task, total=total, completed=done, values='')
+
+    def _advance(self, task: str, done: int, total: int, values: str = '') -> None:
+        if self.bar is not None:
+            self.bar.update(self.tasks[task], completed=done, values=values)
+            return
+        now = time.monotonic()
+        if now - self.last_line >= SECONDS_BETWEEN_LINES or (task == 'train' and done == total):
+            self.last_line = now
+            pace = (now - self.started) / max(done - self.done_before, 1)
+            left = time.strftime('%H:%M:%S', time.gmtime(pace * (total - done)))
+            self.console.print(f'{task:>9}  {done}/{total}  {pace:.2f} s/it  eta {left}  {values}')
+
+    def _finish(self, task: str) -> None:
+        if self.bar is not None:
+            self.bar.remove_task(self.tasks.pop(task))
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _scores(self, metrics: Mapping[str, float] | None, title: str) -> None:
+        if not metrics:
+            return
+        table = Table(title=title, title_justify='left', title_style='bold')
+        table.add_column('score')
+        table.add_column('value', justify='right')
+        for name, value in metrics.items():
+            table.add_row(name.split('/')[-1].replace('_', ' '), _number(value))
+        self.console.print(table)
+
+
+def _smoothed(runner: Runner) -> str:
+    """Mean losses over the last iterations, and the learning rate."""
+    scalars = runner.message_hub.log_scalars
+    window = runner.log_processor.window_size
+    losses = {
+        name.removeprefix('train/'): history.mean(min(window, len(history.data[0])))
+        for name, history in scalars.items()
+        if name.startswith('train/') and 'loss' in name
+    }
+    rate = next(v for k, v in scalars.items() if k.startswith('train/') and k.endswith('lr')).current()
+    total = losses.pop('loss')
+    parts = ' '.join(f'{name.removeprefix("loss_")} {value:.3f}' for name, value in losses.items())
+    return f'loss {total:.3f} ({parts})  lr {rate:.1e}' if parts else f'loss {total:.3f}  lr {rate:.1e}'
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        value = value.item()
+    # COCO says -1 where there is nothing of that size to find
+    return '–' if value == -1 else f'{value:.3f}' if isinstance(value, float) else str(value)
+
+
+def say_files(console: Console, files: Mapping[str, Any]) -> None:
+    """The last lines of a run: what it made, and where."""
+    for label, path in files.items():
+        console.print(f'[bold]{label:>11}[/]  {shown(path)}')

@@ -1,0 +1,147 @@
+"""Two pictures at the end of a run: how it went, and what the model sees."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use('Agg')  # a run has no display
+
+import torch
+import torch.nn.functional as F
+from matplotlib import font_manager
+from matplotlib import pyplot as plt
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
+
+IMAGES = 6
+SIDE = 384  # pixels of the longer side of a drawn image
+SCORE = 0.3  # predictions below are not drawn
+
+
+def draw_curves(work_dir: str | Path, path: str | Path) -> None:
+    """Losses, learning rate and scores over the iterations of every run in a work dir, as one picture."""
+    train, scores = _records(Path(work_dir))
+    figure, (top, middle, bottom) = plt.subplots(3, figsize=(8, 8), sharex=True, height_ratios=(3, 1, 2))
+    steps = sorted(train)
+    names = [name for name in train[steps[-1]] if 'loss' in name] if steps else []
+    for name in sorted(names, key=lambda name: name != 'loss'):
+        style = dict(color='black', linewidth=2) if name == 'loss' else dict(linewidth=1.2)
+        label = 'sum' if name == 'loss' else name.removeprefix('loss_')
+        top.plot(steps, [train[step].get(name) for step in steps], label=label, **style)
+    top.set(ylabel='loss', ylim=(0, None))
+    top.legend(frameon=False, ncols=3)
+    middle.plot(steps, [train[step]['lr'] for step in steps], color='tab:gray')
+    middle.set(ylabel='learning rate', ylim=(0, None))
+    steps = sorted(scores)
+    for name in _headline(scores[steps[-1]]) if steps else []:
+        values = [scores[step].get(name) for step in steps]
+        bottom.plot(steps, values, marker='o', label=name.split('/')[-1].replace('_', ' '))
+    if steps:
+        bottom.legend(frameon=False, ncols=3)
+    bottom.set(ylabel='validation score', xlabel='iteration', ylim=(0, None))
+    for axes in (top, middle, bottom):
+        axes.spines[['top', 'right']].set_visible(False)
+        axes.grid(alpha=0.25)
+    figure.align_ylabels()
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> None:
+    """Images spread over a dataset, the ground truth on the left, the prediction on the right."""
+    count = min(IMAGES, len(dataset))
+    indices = [round(i * (len(dataset) - 1) / max(count - 1, 1)) for i in range(count)]
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model.eval()
+    classes, palette = dataset.metainfo['classes'], dataset.metainfo['palette']
+    columns = min(3, count)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, 2 * columns, figsize=(4 * columns, 2.15 * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.axis('off')
+    for position, index in enumerate(indices):
+        item = dataset[index]
+        with torch.no_grad():
+            sample = model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))[0]
+        image = item['inputs'].flip(0)  # BGR → RGB
+        pair = axes[position // columns, 2 * (position % columns) :]
+        for ax, title, answer in zip(pair, ('ground truth', 'prediction'), _answers(sample), strict=False):
+            ax.imshow(_drawn(image, answer, sample, classes, palette).permute(1, 2, 0))
+            if position < columns:
+                ax.set_title(title, fontsize=11)
+    figure.tight_layout(pad=0.4)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _records(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:
+    """Training and validation scalars by iteration; where a resumed run repeats one, the later run counts."""
+    train: dict[int, dict] = {}
+    scores: dict[int, dict] = {}
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        last = 0
+        for record in map(json.loads, file.read_text().splitlines()):
+            if 'loss' in record:
+                last = record['step']
+                train[last] = record
+            elif any('/' in key or key == 'mIoU' for key in record):
+                # MMEngine counts the validations of an epoch-based run in epochs: fewer than the iterations
+                scores[max(record['step'], last)] = record
+    return train, scores
+
+
+def _headline(record: dict) -> list[str]:
+    """The scores worth a curve: mAP and mAP at IoU 0.5, or mIoU."""
+    return [name for name in record if name.endswith(('mAP', 'mAP_50', 'mIoU'))]
+
+
+def _answers(sample: BaseDataElement) -> Iterator[BaseDataElement]:
+    """The ground truth and the prediction of a sample: instances, or a label map."""
+    if 'pred_sem_seg' in sample:
+        yield sample.gt_sem_seg
+        yield sample.pred_sem_seg
+    else:
+        yield sample.gt_instances
+        yield sample.pred_instances[sample.pred_instances.scores >= SCORE]
+
+
+def _drawn(image: Tensor, answer: Any, sample: Any, classes: Any, palette: Any) -> Tensor:
+    """An image (3, H, W), enlarged, with an answer on it: uint8 (3, H', W')."""
+    enlarge = SIDE / max(image.shape[-2:])
+    size = [round(side * enlarge) for side in image.shape[-2:]]
+    canvas = F.interpolate(image[None].float(), size, mode='bicubic').clamp(0, 255).byte()[0]
+    colours = [tuple(colour) for colour in palette]
+    if 'sem_seg' in answer:
+        labels = F.interpolate(answer.sem_seg[None].float(), size, mode='nearest')[0, 0]
+        masks = torch.stack([labels == index for index in range(len(classes))])
+        return draw_segmentation_masks(canvas, masks, alpha=0.6, colors=colours)
+    if len(answer) == 0:
+        return canvas
+    own = [colours[label] for label in answer.labels.tolist()]
+    if 'masks' in answer and isinstance(answer.masks, Tensor):
+        masks = F.interpolate(answer.masks[:, None].float(), size, mode='nearest')[:, 0] > 0
+        canvas = draw_segmentation_masks(canvas, masks, alpha=0.5, colors=own)
+    boxes = torch.as_tensor(getattr(answer.bboxes, 'tensor', answer.bboxes)).float()
+    names = [classes[label] for label in answer.labels.tolist()]
+    if 'scores' in answer:
+        # predictions are in the pixels of the file, the drawn image in those after the pipeline's resize
+        boxes = boxes * boxes.new_tensor(sample.scale_factor).repeat(2)
+        names = [f'{name} {score:.2f}' for name, score in zip(names, answer.scores.tolist(), strict=True)]
+    return draw_bounding_boxes(
+        canvas,
+        boxes * enlarge,
+        labels=names,
+        colors=own,
+        width=3,
+        font=font_manager.findfont('DejaVu Sans'),
+        font_size=17,
+        label_colors='white',
+        fill_labels=True,
+    )

@@ -1,0 +1,99 @@
+"""MMEngine's runner, quiet on the terminal and strict about checkpoints."""
+
+from collections.abc import Callable, Iterable
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from ..checkpoint import read
+from .console import file_only
+from .errors import UserError
+
+
+def _statistic(owner: type, name: str) -> Callable:
+    """What `getattr` may do in a checkpoint: name the statistics methods of a loss history."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise UnpicklingError(f'Unsupported operand getattr({owner!r}, {name!r})')
+    return getattr(owner, name)
+
+
+_array, _scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+
+# MMEngine's own records in a checkpoint, beside tensors: loss histories, which are NumPy arrays and methods.
+RECORDS: list[Any] = [
+    HistoryBuffer,
+    (_statistic, 'builtins.getattr'),
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')),
+    *(
+        (function, f'{numpy}.multiarray.{name}')
+        for numpy in ('numpy.core', 'numpy._core')  # NumPy 1 and 2
+        for name, function in (('_reconstruct', _array), ('scalar', _scalar))
+    ),
+]
+
+
+class VitdenseRunner(Runner):
+    """A runner whose terminal stays free for the run's own report, and that loads checkpoints whole.
+
+    Checkpoints are unpickled with `weights_only=True` and the allow-list `RECORDS`, never again without.
+    """
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        file_only(logger)
+        return logger
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | torch.device = 'cpu',
+        strict: bool = True,
+        revise_keys: Iterable = (),
+    ) -> dict:
+        """Load every weight of a checkpoint into the model, or none.
+
+        Raises:
+            UserError: no such file, not a checkpoint, or the checkpoint of another model.
+        """
+        try:
+            checkpoint = read(filename, allow=RECORDS)
+        except (FileNotFoundError, ValueError) as error:
+            raise UserError(str(error)) from error
+        if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict', checkpoint), dict):
+            raise UserError(f'{filename}: not a checkpoint: it holds a {type(checkpoint).__name__}')
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        state = checkpoint.get('state_dict', checkpoint)
+        check_state(model, state, filename)
+        model.load_state_dict(state)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+
+def check_state(model: torch.nn.Module, state: dict, filename: str) -> None:
+    """Raise UserError, with what differs, unless a state dict has exactly the model's keys and shapes."""
+    ours = model.state_dict()
+    missing, left_over = ours.keys() - state.keys(), state.keys() - ours.keys()
+    misshapen = [k for k in ours.keys() & state.keys() if ours[k].shape != getattr(state[k], 'shape', None)]
+    problems = [
+        f'{len(keys)} {label} (such as {min(keys)})'
+        for label, keys in (
+            ('of the model are missing', missing),
+            ('are unknown', left_over),
+            ('differ in shape', misshapen),
+        )
+        if keys
+    ]
+    if problems:
+        raise UserError(
+            f'{filename}: the checkpoint of another model: of its weights, {", ".join(problems)}. '
+            f'Are the config, --arch and --sample those that it was trained with?'
+        )
