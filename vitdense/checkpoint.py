@@ -11,12 +11,15 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import timm
 import torch
 from mmengine.logging import print_log
+from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from .layers.position import fit_table
 
 # The wrappings in use, in the order in which they are looked for; the released files hold one of them.
 WRAPPERS = ('state_dict', 'model', 'model_ema')
@@ -42,10 +45,10 @@ def read(path: str | Path, allow: list[Any] | None = None) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace, *(allow or [])]):
             return torch.load(path, map_location='cpu', weights_only=True)
     except UnpicklingError as error:
-        refused = re.search(r'Unsupported (?:global|class|operand).*', str(error))
+        refused = re.search(r'Unsupported (?:global|class).*', str(error))
         reason = refused.group(0) if refused else 'the file is damaged or not a checkpoint'
         raise ValueError(f'{path}: refused to load: {reason.strip()}') from error
-    except (RuntimeError, EOFError, SafetensorError, OSError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # a damaged pickle fails in as many ways as there are bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f'{path}: damaged or not a checkpoint ({reason})') from error
 
@@ -55,22 +58,27 @@ def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -
 
     Args:
         backbone: a backbone of this package, of the variant that the weights belong to.
-        source: a `.safetensors` or `.pth` path, an http(s) address of one, or its contents.
+        source: a `.safetensors` or `.pth` path, an http(s) address of one, `'timm:'` and the name of a model
+            of timm (`'timm:pit_s_224'`), whose pretrained weights timm then downloads, or a state dict.
 
     Raises:
         FileNotFoundError, ValueError: from `read`.
+        RuntimeError: timm knows no such model, or no weights of it.
         ValueError: names every parameter that is missing, left over or of another shape. The backbone is
             then as it was.
     """
     name = 'the state dict' if isinstance(source, Mapping) else str(source)
-    state = _unwrap(source if isinstance(source, Mapping) else read(_local(str(source))), name)
+    state = _unwrap(source if isinstance(source, Mapping) else _contents(str(source)), name)
     renamed = {}
     for key, tensor in state.items():
         key = key.removeprefix('module.')
         if not key.startswith(backbone.released_head):
             renamed[_rename(key, backbone.released_names)] = tensor
 
-    ours = backbone.state_dict()
+    ours = {k: v for k, v in backbone.state_dict().items() if not k.startswith(backbone.unreleased)}
+    for key in ours.keys() & renamed.keys():
+        if key.startswith(backbone.released_tables):
+            renamed[key] = fit_table(renamed[key], ours[key].shape)
     # A released file holds the stages behind the last of `out_indices`, which are not built.
     built = len(backbone.stages)
     later = {k for k in renamed if (m := re.match(r'stages\.(\d+)\.', k)) and int(m[1]) >= built}
@@ -91,19 +99,28 @@ def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -
             f'{name} does not hold the weights of this {type(backbone).__name__}; nothing was loaded. '
             f'Is `arch` the variant of the file? ' + '; '.join(problems)
         )
-    backbone.load_state_dict({key: renamed[key].reshape(ours[key].shape) for key in ours})
+    whole = {key: renamed[key].reshape(ours[key].shape) for key in ours}
+    backbone.load_state_dict(whole, strict=False)  # lacks at most what is unreleased
     print_log(f'{type(backbone).__name__}: loaded all {len(ours)} tensors from {name}', logger='current')
 
 
 @WEIGHT_INITIALIZERS.register_module(name='Released')
 class ReleasedInit:
-    """`init_cfg=dict(type='Released', checkpoint=path_or_url)`: `load_released` as MMEngine's initialiser."""
+    """`init_cfg=dict(type='Released', checkpoint=source)`: `load_released` as MMEngine's initialiser."""
 
     def __init__(self, checkpoint: str):
         self.checkpoint = checkpoint
 
     def __call__(self, module: nn.Module) -> None:
         load_released(module, self.checkpoint)
+        if hasattr(module, '_params_init_info'):  # MMEngine's record, in its log, of what set which parameter
+            update_init_info(module, f'{type(self).__name__}: loaded from {self.checkpoint}')
+
+
+def _contents(source: str) -> Any:
+    if source.startswith('timm:'):
+        return timm.create_model(source.removeprefix('timm:'), pretrained=True).state_dict()
+    return read(_local(source))
 
 
 def _local(source: str) -> str:
@@ -114,7 +131,10 @@ def _local(source: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / source.split('?')[0].rsplit('/', 1)[-1]
     if not path.exists():
-        torch.hub.download_url_to_file(source, str(path))
+        try:
+            torch.hub.download_url_to_file(source, str(path))
+        except OSError as error:  # among them urllib's
+            raise ValueError(f'{source}: could not be downloaded ({error})') from error
     return str(path)
 
 
@@ -126,9 +146,9 @@ def _unwrap(contents: Any, name: str) -> Mapping[str, Tensor]:
         contents = inner
     if not isinstance(contents, Mapping) or not contents:
         raise ValueError(f'{name}: expected a state dict, got {type(contents).__name__}')
-    strangers = [key for key, value in contents.items() if not isinstance(value, Tensor)]
+    strangers = [k for k, v in contents.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
     if strangers:
-        raise ValueError(f'{name}: not a state dict: {", ".join(map(str, strangers))} hold no tensors')
+        raise ValueError(f'{name}: not a state dict: {", ".join(map(repr, strangers))} name no tensors')
     return contents
 
 

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)  # what autocast casts; float64 it leaves
+
 
 class Pyramid(BaseModule):
     """Base of the backbones: pyramid features for images of any size.
@@ -53,6 +55,13 @@ class Pyramid(BaseModule):
 
     released_head: ClassVar[tuple[str, ...]] = ()
     """Prefixes of the authors' parameters that only classification uses."""
+
+    released_tables: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of our position tables, which are resampled where the authors' grid is another."""
+
+    unreleased: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of our parameters that classification has not: no released file holds them, and they keep the
+    initialisation that they have."""
 
     def __init__(
         self,
@@ -167,7 +176,9 @@ class Pyramid(BaseModule):
         if 0 in shape:
             raise ValueError(f'{name}: got an empty image batch {shape}')
         weights = next(self.parameters()).dtype
-        if image.dtype != weights and not torch.is_autocast_enabled(image.device.type):
+        if image.dtype != weights and not (
+            image.dtype in AUTOCAST and torch.is_autocast_enabled(image.device.type)
+        ):
             raise ValueError(
                 f'{name}: the image is {image.dtype} and the weights are {weights}; '
                 f'convert one of them, or run under torch.autocast'
@@ -197,12 +208,17 @@ def _recompute_contexts(block: nn.Module):
 
 @contextmanager
 def _statistics_untouched(block: nn.Module):
-    """A recomputed batch norm must not move its running statistics a second time."""
-    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    """A recomputed batch norm must not move its running statistics a second time: it moves copies of them."""
+    kept = [
+        (norm, name, buffer)
+        for norm in block.modules()
+        if isinstance(norm, _BatchNorm)
+        for name, buffer in norm.named_buffers(recurse=False)
+    ]
+    for norm, name, buffer in kept:
+        setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer)

@@ -120,9 +120,13 @@ class TransCNN(Pyramid):
             stage['blocks'] = self.blocks([self._block(a, i, rate) for rate in rates[i]])
             self.stages.append(nn.Sequential(stage))
         for module in self.modules():
-            if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+            if isinstance(module, HierarchicalAttention):
+                for projection in (module.qkv, module.proj):
+                    trunc_normal_(projection.weight, std=0.02)
+                    nn.init.zeros_(projection.bias)
+            elif isinstance(module, InvertedResidual):
+                # each block begins near the identity, as MMDetection's ResNets do
+                nn.init.zeros_(module[-1].weight)
         self.freeze()
 
     @staticmethod
