@@ -1,6 +1,7 @@
 """What the tools do with their command lines: arguments, preparation, a run, errors as one line."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,13 @@ from .engine.amp import use_amp
 from .engine.console import make_console, quiet
 from .engine.errors import UserError
 from .engine.variant import set_arch
+
+# What starts several processes, by launcher, and what it then sets in their environments.
+STARTERS = {
+    'pytorch': ('torchrun', 'RANK'),
+    'slurm': ('srun', 'SLURM_PROCID'),
+    'mpi': ('mpirun', 'OMPI_COMM_WORLD_RANK'),
+}
 
 
 def train() -> None:
@@ -61,8 +69,10 @@ def _train(args: argparse.Namespace) -> None:
     from .engine.runner import VitdenseRunner
 
     runner = VitdenseRunner.from_cfg(cfg)
-    runner.register_hook(ProgressHook(console))
-    runner.train()
+    progress = ProgressHook(console)
+    runner.register_hook(progress)
+    with contextlib.closing(progress):
+        runner.train()
     if is_main_process():
         folder = Path(cfg.work_dir)
         files = {'checkpoint': work_dir.last_checkpoint(folder), 'curves': folder / 'curves.png'}
@@ -86,8 +96,10 @@ def _test(args: argparse.Namespace) -> None:
     from .engine.runner import VitdenseRunner
 
     runner = VitdenseRunner.from_cfg(cfg)
-    runner.register_hook(ProgressHook(console))
-    runner.test()
+    progress = ProgressHook(console)
+    runner.register_hook(progress)
+    with contextlib.closing(progress):
+        runner.test()
     if is_main_process():
         picture = Path(cfg.work_dir) / 'predictions.png'
         draw_predictions(runner, runner.test_dataloader.dataset, picture)
@@ -98,20 +110,15 @@ def _parser(description: str) -> argparse.ArgumentParser:
     """The arguments that all the tools share."""
     p = argparse.ArgumentParser(description=description)
     p.add_argument('config', help='configs/<head>_<backbone>.py')
-    p.add_argument(
-        '--sample', action='store_true', help='run on the built-in drawn images'
-    )
-    p.add_argument(
-        '--arch', metavar='NAME', help='another variant of the backbone'
-    )
-    p.add_argument(
-        '--data-root', metavar='DIR', help='where the data is'
-    )
+    p.add_argument('--sample', action='store_true', help='run on the built-in drawn images')
+    p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
+    p.add_argument('--data-root', metavar='DIR', help='where the data is')
     p.add_argument('--work-dir', metavar='DIR', help='where results go (default: work_dirs/<config>)')
-    p.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    p.add_argument('--launcher', choices=['none', *STARTERS], default='none')
     p.add_argument(
         '--cfg-options',
         nargs='+',
+        type=_key_value,
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
@@ -121,13 +128,19 @@ def _parser(description: str) -> argparse.ArgumentParser:
     return p
 
 
+def _key_value(text: str) -> str:
+    if '=' not in text.lstrip('='):
+        raise UserError(f'--cfg-options {text}: expected KEY=VALUE')
+    return text
+
+
 def _run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser) -> None:
     """Parse, run; what the user can mend is one line on the error stream and exit code 2."""
     try:
         try:
             args = p.parse_args()
-        except ValueError as error:  # MMEngine's parser of KEY=VALUE
-            raise UserError(f'--cfg-options: expected KEY=VALUE pairs ({error})') from error
+        except AssertionError as error:  # MMEngine's parser of lists
+            raise UserError(f'--cfg-options: {error}') from error
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
         with quiet():
             main(args)
@@ -135,6 +148,8 @@ def _run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser)
         if os.environ.get('RANK', '0') == '0':
             print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)  # what a shell calls Ctrl-C
 
 
 def _prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
@@ -145,24 +160,41 @@ def _prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
     if args.sample:
         from .sample.swap import swap_in
 
-        swap_in(cfg)
+        try:
+            swap_in(cfg)
+        except OSError as error:  # nowhere to draw to
+            raise UserError(str(error)) from error
     options = dict(args.cfg_options)
     root = args.data_root or options.pop('data_root', None)
     if root:
         config.point_data_at(cfg, root)
     config.overwrite(cfg, options)
-    if not args.sample:
-        config.check_data(cfg, loaders)
+    config.check_data(cfg, loaders)
     cfg.launcher = args.launcher
     return cfg
 
 
 def _join(cfg: Config) -> None:
     """Start the processes' communication, on gloo where there is no GPU."""
-    if not torch.cuda.is_available():
-        cfg.env_cfg.dist_cfg.backend = 'gloo'
-    if cfg.launcher != 'none' and not is_distributed():
+    if cfg.launcher == 'none' or is_distributed():
+        return
+    starter, variable = STARTERS[cfg.launcher]
+    if variable not in os.environ:
+        raise UserError(f'--launcher {cfg.launcher}: ${variable} is not set; start the tool with {starter}')
+    if torch.cuda.is_available():
         init_dist(cfg.launcher, **cfg.env_cfg.dist_cfg)
+        return
+    # MMEngine's `init_dist` chooses a GPU before it starts anything, and so does its model wrapper
+    if cfg.launcher != 'pytorch':
+        raise UserError(f'--launcher {cfg.launcher} needs GPUs; without: torchrun and --launcher pytorch')
+    cfg.env_cfg.dist_cfg.backend = 'gloo'
+    torch.distributed.init_process_group('gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
 
 
 def _agreed(text: str) -> str:

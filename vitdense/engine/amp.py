@@ -36,4 +36,6 @@ class Float16OptimWrapper(AmpOptimWrapper):
 
 def use_amp(cfg: Config) -> None:
     """Train this config in mixed precision on the device that there is."""
-    cfg.optim_wrapper.type = Float16OptimWrapper if torch.cuda.is_available() else BFloat16OptimWrapper
+    wrapper = Float16OptimWrapper if torch.cuda.is_available() else BFloat16OptimWrapper
+    # by name, because the text of a config, to which it is dumped, holds no classes
+    cfg.optim_wrapper.type = f'{wrapper.__module__}.{wrapper.__name__}'

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.utils import get_object_from_string
 from torch.utils.data import DataLoader
 
 from .console import shown
@@ -69,7 +70,7 @@ def _check_name(node: Any, name: str) -> None:
             accepted = _arguments(node, walked)
             if part in accepted:
                 return  # an argument that the config leaves at its default
-            near = difflib.get_close_matches(part, [*node, *accepted], n=3)
+            near = difflib.get_close_matches(part, {*node, *accepted}, n=3)
             hint = f'; did you mean {" or ".join(near)}?' if near else ''
             raise UserError(f'--cfg-options {name}: {".".join(walked) or "the config"} has no {part!r}{hint}')
         walked.append(part)
@@ -81,7 +82,10 @@ def _arguments(node: dict, walked: list[str]) -> set[str]:
         return _parameters(Runner)
     if walked[-1] in LOADERS:
         return _parameters(DataLoader) | {'batch_sampler', 'collate_fn'}
-    return _parameters(node['type']) if inspect.isclass(node.get('type')) else set()
+    kind = node.get('type')
+    if isinstance(kind, str):  # in a dumped config, a class's whole name
+        kind = get_object_from_string(kind)
+    return _parameters(kind) if inspect.isclass(kind) else set()
 
 
 def _parameters(cls: type) -> set[str]:

@@ -42,6 +42,7 @@ class ProgressHook(Hook):
         self.tasks: dict[str, int] = {}
         self.announced = False
         self.last_line = 0.0
+        self.opened: dict[str, tuple[float, int]] = {}  # when each task began, and how far along
 
     def before_train(self, runner: Runner) -> None:
         self._announce(runner, training=True)
@@ -54,7 +55,7 @@ class ProgressHook(Hook):
         self._advance('train', runner.iter + 1, runner.max_iters, values)
 
     def after_train(self, runner: Runner) -> None:
-        self._close()
+        self.close()
 
     def before_val_epoch(self, runner: Runner) -> None:
         self._open('val', len(runner.val_dataloader))
@@ -77,7 +78,7 @@ class ProgressHook(Hook):
         self._advance('test', batch_idx + 1, len(runner.test_dataloader))
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
-        self._close()
+        self.close()
         self._scores(metrics, 'test')
 
     def _announce(self, runner: Runner, training: bool) -> None:
@@ -87,8 +88,8 @@ class ProgressHook(Hook):
             self.announced = True
 
     def _open(self, task: str, total: int, done: int = 0) -> None:
-        self.started, self.done_before = time.monotonic(), done
-        self.last_line = self.started
+        self.last_line = time.monotonic()
+        self.opened[task] = self.last_line, done
         if not self.console.is_terminal or self.console.quiet:
             return
         if self.bar is None:
@@ -114,7 +115,8 @@ class ProgressHook(Hook):
         now = time.monotonic()
         if now - self.last_line >= SECONDS_BETWEEN_LINES or (task == 'train' and done == total):
             self.last_line = now
-            pace = (now - self.started) / max(done - self.done_before, 1)
+            began, before = self.opened[task]
+            pace = (now - began) / max(done - before, 1)
             left = time.strftime('%H:%M:%S', time.gmtime(pace * (total - done)))
             self.console.print(f'{task:>9}  {done}/{total}  {pace:.2f} s/it  eta {left}  {values}')
 
@@ -122,13 +124,15 @@ class ProgressHook(Hook):
         if self.bar is not None:
             self.bar.remove_task(self.tasks.pop(task))
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Give the terminal back, with its cursor."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
 
     def _scores(self, metrics: Mapping[str, float] | None, title: str) -> None:
         if not metrics:
+            self.console.print(f'{title}: nothing was detected, so there is no score')
             return
         table = Table(title=title, title_justify='left', title_style='bold')
         table.add_column('score')

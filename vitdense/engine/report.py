@@ -9,6 +9,7 @@ import matplotlib
 
 matplotlib.use('Agg')  # a run has no display
 
+import mmcv
 import torch
 import torch.nn.functional as F
 from matplotlib import font_manager
@@ -17,11 +18,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
+from torchvision.ops import nms
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 IMAGES = 6
 SIDE = 384  # pixels of the longer side of a drawn image
 SCORE = 0.3  # predictions below are not drawn
+OVERLAP = 0.6  # of two predictions that overlap more, whatever their classes, the better one is drawn
 
 
 def draw_curves(work_dir: str | Path, path: str | Path) -> None:
@@ -57,7 +60,7 @@ def draw_curves(work_dir: str | Path, path: str | Path) -> None:
 def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> None:
     """Images spread over a dataset, the ground truth on the left, the prediction on the right."""
     count = min(IMAGES, len(dataset))
-    indices = [round(i * (len(dataset) - 1) / max(count - 1, 1)) for i in range(count)]
+    indices = [i * len(dataset) // count for i in range(count)]
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     model.eval()
     classes, palette = dataset.metainfo['classes'], dataset.metainfo['palette']
@@ -69,11 +72,13 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> None:
     for position, index in enumerate(indices):
         item = dataset[index]
         with torch.no_grad():
-            sample = model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))[0]
-        image = item['inputs'].flip(0)  # BGR → RGB
+            batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
+            sample = model.test_step(batch)[0].cpu()
+        # the file's own pixels: what the answers are in, whatever the pipeline did to the input
+        image = torch.from_numpy(mmcv.imread(sample.img_path, channel_order='rgb')).permute(2, 0, 1)
         pair = axes[position // columns, 2 * (position % columns) :]
         for ax, title, answer in zip(pair, ('ground truth', 'prediction'), _answers(sample), strict=False):
-            ax.imshow(_drawn(image, answer, sample, classes, palette).permute(1, 2, 0))
+            ax.imshow(_drawn(image, answer, classes, palette).permute(1, 2, 0))
             if position < columns:
                 ax.set_title(title, fontsize=11)
     figure.tight_layout(pad=0.4)
@@ -109,10 +114,11 @@ def _answers(sample: BaseDataElement) -> Iterator[BaseDataElement]:
         yield sample.pred_sem_seg
     else:
         yield sample.gt_instances
-        yield sample.pred_instances[sample.pred_instances.scores >= SCORE]
+        found = sample.pred_instances[sample.pred_instances.scores >= SCORE]
+        yield found[nms(found.bboxes, found.scores, OVERLAP)]
 
 
-def _drawn(image: Tensor, answer: Any, sample: Any, classes: Any, palette: Any) -> Tensor:
+def _drawn(image: Tensor, answer: Any, classes: Any, palette: Any) -> Tensor:
     """An image (3, H, W), enlarged, with an answer on it: uint8 (3, H', W')."""
     enlarge = SIDE / max(image.shape[-2:])
     size = [round(side * enlarge) for side in image.shape[-2:]]
@@ -131,8 +137,6 @@ def _drawn(image: Tensor, answer: Any, sample: Any, classes: Any, palette: Any) 
     boxes = torch.as_tensor(getattr(answer.bboxes, 'tensor', answer.bboxes)).float()
     names = [classes[label] for label in answer.labels.tolist()]
     if 'scores' in answer:
-        # predictions are in the pixels of the file, the drawn image in those after the pipeline's resize
-        boxes = boxes * boxes.new_tensor(sample.scale_factor).repeat(2)
         names = [f'{name} {score:.2f}' for name, score in zip(names, answer.scores.tolist(), strict=True)]
     return draw_bounding_boxes(
         canvas,

@@ -1,6 +1,7 @@
 """MMEngine's runner, quiet on the terminal and strict about checkpoints."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -42,13 +43,29 @@ RECORDS: list[Any] = [
 class VitdenseRunner(Runner):
     """A runner whose terminal stays free for the run's own report, and that loads checkpoints whole.
 
-    Checkpoints are unpickled with `weights_only=True` and the allow-list `RECORDS`, never again without.
+    Checkpoints are unpickled with `weights_only=True` and the allow-list `RECORDS`, never again without, and
+    the text of a config inside them, which MMEngine runs as Python when it resumes, is dropped.
     """
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
         file_only(logger)
         return logger
+
+    def dump_config(self) -> None:
+        """Not when the runner is built: a run that cannot begin leaves the files of an earlier one alone."""
+
+    def load_or_resume(self) -> None:
+        super().load_or_resume()
+        here, read = Path(self.work_dir, Path(self.cfg.filename).name), Path(self.cfg.filename)
+        if here.absolute() != read.absolute():
+            super().dump_config()
+
+    def _init_model_weights(self) -> None:
+        try:
+            super()._init_model_weights()
+        except (FileNotFoundError, ValueError) as error:  # released weights that are not there, or do not fit
+            raise UserError(str(error)) from error
 
     def load_checkpoint(
         self,
@@ -60,7 +77,8 @@ class VitdenseRunner(Runner):
         """Load every weight of a checkpoint into the model, or none.
 
         Raises:
-            UserError: no such file, not a checkpoint, or the checkpoint of another model.
+            UserError: no such file, not a checkpoint, the checkpoint of another model, or weights alone
+                where a run is to go on.
         """
         try:
             checkpoint = read(filename, allow=RECORDS)
@@ -72,6 +90,9 @@ class VitdenseRunner(Runner):
         model = self.model.module if is_model_wrapper(self.model) else self.model
         state = checkpoint.get('state_dict', checkpoint)
         check_state(model, state, filename)
+        if self._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
+            raise UserError(f'{filename}: holds weights, but no state of a run for --resume to go on with')
+        checkpoint.get('meta', {}).pop('config', None)
         model.load_state_dict(state)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
