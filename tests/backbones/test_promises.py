@@ -1,0 +1,569 @@
+"""What every backbone promises, a sentence a test, shown on a small network of each.
+
+A new backbone is a row of SMALL.
+"""
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from mmengine.config import ConfigDict
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+from torch.export import Dim, export
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from vitdense.backbones import VVT, HATNet, TransCNN
+from vitdense.backbones.pyramid import Pyramid
+
+
+class Small(NamedTuple):
+    """A backbone and the variant of it that is tested."""
+
+    backbone: type[Pyramid]
+    arch: dict[str, Any]
+    channels: list[int]
+    strides: list[int]
+    words: dict[str, Any] = {}
+    """What else its constructor is told."""
+    idle: tuple[str, ...] = ()
+    """Prefixes of parameters that some images leave without influence: their gradient may be all zeros."""
+
+
+SMALL = {
+    'TransCNN': Small(
+        TransCNN,
+        dict(
+            dims=(8, 16, 24, 32),
+            depths=(1, 1, 2, 1),
+            head_dim=8,
+            expansions=(2, 2, 2, 2),
+            grid_sizes=(8, 8, 8, 1),
+            pool_ratios=(8, 4, 2, 1),
+            kernel_sizes=(5, 3, 5, 3),
+        ),
+        channels=[8, 16, 24, 32],
+        strides=[4, 8, 16, 32],
+    ),
+    'HATNet': Small(
+        HATNet,
+        dict(
+            dims=(8, 16, 24, 32),
+            depths=(1, 1, 2, 1),
+            head_dim=8,
+            expansions=(2, 2, 2, 2),
+            grid_sizes=(8, 7, 7, 1),
+            pool_ratios=(8, 4, 2, 1),
+            kernel_sizes=(5, 3, 5, 3),
+        ),
+        channels=[8, 16, 24, 32],
+        strides=[4, 8, 16, 32],
+    ),
+    'VVT': Small(
+        VVT,
+        dict(
+            dims=(8, 16, 24, 32),
+            depths=(1, 1, 2, 1),
+            heads=(1, 2, 3, 4),
+            mlp_ratios=(2, 2, 2, 2),
+            feature_reduction=2,
+            gate_reduction=1,
+        ),
+        channels=[8, 16, 24, 32],
+        strides=[4, 8, 16, 32],
+    ),
+}
+
+EVERY = pytest.mark.parametrize('name', SMALL)
+DEVICES = pytest.mark.parametrize(
+    'device',
+    ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU'))],
+)
+
+
+def subsets(name: str) -> list[tuple[int, ...]]:
+    """Every choice of `out_indices`."""
+    indices = range(len(SMALL[name].channels))
+    return [chosen for count in range(1, len(indices) + 1) for chosen in combinations(indices, count)]
+
+
+EVERY_SUBSET = pytest.mark.parametrize(
+    ('name', 'chosen'), [(name, chosen) for name in SMALL for chosen in subsets(name)]
+)
+
+
+def build(name: str, **words: Any) -> Pyramid:
+    """A small network in eval mode, the same at every call.
+
+    All its parameters and statistics are random: none hides a mistake behind a 0 or a 1.
+    """
+    row = SMALL[name]
+    torch.manual_seed(0)
+    network = row.backbone(**{'arch': row.arch, **row.words, **words})
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for norm in batch_norms(network):
+            norm.running_mean.normal_(std=0.1)
+            norm.running_var.uniform_(0.5, 1.5)
+    return network.eval()
+
+
+@cache
+def shared(name: str) -> Pyramid:
+    """The network of `build` for tests that only look at it."""
+    return build(name)
+
+
+def images(*shape: int, seed: int = 1, **words: Any) -> Tensor:
+    """A batch of normal noise, the same at every call."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(**words)
+
+
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+def with_batch_norm() -> list[str]:
+    return [name for name in SMALL if batch_norms(shared(name))]
+
+
+def loss_of(maps: tuple[Tensor, ...]) -> Tensor:
+    """A number that depends on every element of the maps, on each in its own way."""
+    weights = [images(*m.shape, seed=2, device=m.device, dtype=m.dtype) for m in maps]
+    return sum((m * w).sum() for m, w in zip(maps, weights, strict=True))
+
+
+def assert_near(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], tolerance: float) -> None:
+    """The worst element of each map differs by at most `tolerance` of the map's standard deviation."""
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape
+        assert (a - b).abs().max() <= tolerance * b.std()
+
+
+# ---- sizes -------------------------------------------------------------------------------------------------
+
+
+@EVERY
+@settings(max_examples=25, deadline=None)
+@given(batch=st.integers(1, 2), height=st.integers(1, 150), width=st.integers(1, 150))
+@example(batch=1, height=1, width=1)
+@example(batch=2, height=127, width=131)  # primes
+@example(batch=1, height=16, width=128)  # 1:8
+@example(batch=1, height=150, width=1)
+@example(batch=1, height=5, width=7)  # below every window
+@example(batch=1, height=64, width=96)  # nothing to pad
+@torch.no_grad()
+def test_an_image_of_any_size_gives_maps_of_its_size_over_the_strides(name, batch, height, width):
+    row = SMALL[name]
+    maps = shared(name)(images(batch, 3, height, width))
+    assert [tuple(m.shape) for m in maps] == [
+        (batch, channels, -(-height // stride), -(-width // stride))
+        for channels, stride in zip(row.channels, row.strides, strict=True)
+    ]
+    assert all(m.isfinite().all() for m in maps)
+
+
+@EVERY_SUBSET
+def test_channels_and_strides_are_lists_in_the_order_of_out_indices(name, chosen):
+    network = build(name, out_indices=chosen)
+    assert network.channels == [SMALL[name].channels[i] for i in chosen]
+    assert network.strides == [SMALL[name].strides[i] for i in chosen]
+
+
+# ---- out_indices -------------------------------------------------------------------------------------------
+
+
+@EVERY_SUBSET
+@torch.no_grad()
+def test_a_subset_of_the_maps_is_a_subset_of_the_network(name, chosen):
+    """The parameters of a network with fewer `out_indices` are among those of the whole one, and its maps are
+    the same.
+    """
+    whole, part = shared(name), build(name, out_indices=chosen)
+    weights = whole.state_dict()
+    part.load_state_dict({key: weights[key] for key in part.state_dict()})
+    image = images(1, 3, 70, 101)
+    expected = whole(image)
+    for ours, index in zip(part(image), chosen, strict=True):
+        assert torch.equal(ours, expected[index])
+
+
+@EVERY_SUBSET
+def test_every_parameter_that_is_built_gets_a_gradient(name, chosen):
+    """Nothing is built that no map needs, and every gradient is finite and not just zeros."""
+    network = build(name, out_indices=chosen).double()  # so that no small gradient vanishes
+    loss_of(network(images(1, 3, 64, 80, dtype=torch.float64))).backward()
+    for key, parameter in network.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        assert parameter.grad.any() or key.startswith(SMALL[name].idle), key
+
+
+@EVERY
+@pytest.mark.parametrize('wrong', [(), (9,), (-1,), (1, 0), (0, 0), (0, 9)])
+def test_out_indices_that_are_not_ascending_stages_are_refused(name, wrong):
+    with pytest.raises(
+        ValueError, match=r'out_indices=.*: expected ascending stages of 0 to \d, for example'
+    ):
+        SMALL[name].backbone(arch=SMALL[name].arch, out_indices=wrong)
+
+
+# ---- arch --------------------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_variants_are_known_by_name_in_any_case(name):
+    backbone = SMALL[name].backbone
+    for arch in backbone.archs:
+        with torch.device('meta'):  # shapes, no numbers: the variants are large
+            lower, upper = (backbone(arch=a, out_indices=(0,)) for a in (arch.lower(), arch.upper()))
+        assert lower.arch == upper.arch
+        shapes = {key: tensor.shape for key, tensor in lower.state_dict().items()}
+        assert {key: tensor.shape for key, tensor in upper.state_dict().items()} == shapes
+
+
+@EVERY
+def test_an_unknown_variant_lists_the_known_ones(name):
+    backbone = SMALL[name].backbone
+    with pytest.raises(ValueError, match=f"{backbone.__name__} has no arch 'huge'; known: ") as error:
+        backbone(arch='huge')
+    assert str(error.value).endswith(', '.join(backbone.archs))
+
+
+@EVERY
+def test_a_mapping_gives_every_field_and_no_other(name):
+    row = SMALL[name]
+    for key in row.arch:
+        with pytest.raises(ValueError, match=rf"missing \['{key}'\], unknown \[\]"):
+            row.backbone(arch={k: v for k, v in row.arch.items() if k != key})
+    with pytest.raises(ValueError, match=r"missing \[\], unknown \['colour'\]"):
+        row.backbone(arch={**row.arch, 'colour': 'red'})
+
+
+@EVERY
+@pytest.mark.parametrize('wrong', [None, 3, ('tiny',)])
+def test_an_arch_that_is_neither_a_name_nor_a_mapping_is_refused(name, wrong):
+    with pytest.raises(ValueError, match='arch is a name or a mapping'):
+        SMALL[name].backbone(arch=wrong)
+
+
+@EVERY
+@torch.no_grad()
+def test_a_config_builds_the_backbone(name):
+    row = SMALL[name]
+    config = ConfigDict(type=row.backbone.__name__, arch=row.arch, **row.words)
+    network = MODELS.build(config)
+    assert type(network) is row.backbone
+    network.load_state_dict(shared(name).state_dict())
+    image = images(1, 3, 70, 101)
+    assert all(map(torch.equal, network.eval()(image), shared(name)(image)))
+
+
+@EVERY
+def test_no_part_initialises_itself_after_the_released_weights_are_in(name):
+    """MMEngine applies the `init_cfg` of a module before it calls the `init_weights` of its parts."""
+    network = shared(name)
+    assert not [part for part in network.modules() if part is not network and hasattr(part, 'init_weights')]
+
+
+def test_the_backbones_work_without_mmcv_mmdet_and_mmseg():
+    code = """
+import sys
+sys.modules.update(mmcv=None, mmdet=None, mmseg=None)  # from here on as if they were not installed
+import torch, vitdense
+vitdense.backbones.TransCNN('tiny')(torch.rand(2, 3, 32, 32))
+print('works')
+"""
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
+    assert done.stdout == 'works\n', done.stderr
+
+
+# ---- inputs ------------------------------------------------------------------------------------------------
+
+WRONG_IMAGES = {
+    'bytes': (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), 'the image is torch.uint8 and the weights are'),
+    'doubles': (torch.zeros(1, 3, 32, 32).double(), 'the image is torch.float64 and the weights are'),
+    'halves': (torch.zeros(1, 3, 32, 32).half(), 'the image is torch.float16 and the weights are'),
+    'grayscale': (torch.zeros(1, 1, 32, 32), r'got \(1, 1, 32, 32\)'),
+    'no batch axis': (torch.zeros(3, 32, 32), r'got \(3, 32, 32\)'),
+    'five axes': (torch.zeros(1, 1, 3, 32, 32), r'got \(1, 1, 3, 32, 32\)'),
+    'channels behind': (torch.zeros(1, 32, 32, 3), r'got \(1, 32, 32, 3\)'),
+    'no images': (torch.zeros(0, 3, 32, 32), 'empty'),
+    'no rows': (torch.zeros(1, 3, 0, 32), 'empty'),
+}
+
+
+@EVERY
+@pytest.mark.parametrize('wrong', WRONG_IMAGES)
+def test_what_is_no_image_batch_is_refused_in_words(name, wrong):
+    image, message = WRONG_IMAGES[wrong]
+    with pytest.raises(ValueError, match=f'{SMALL[name].backbone.__name__}: .*{message}'):
+        shared(name)(image)
+
+
+@EVERY
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.float64])
+def test_what_autocast_does_not_cast_is_refused_under_autocast(name, dtype):
+    message = f'the image is {dtype} and the weights are torch.float32'
+    with torch.autocast('cpu', torch.bfloat16), pytest.raises(ValueError, match=message):
+        shared(name)(torch.zeros(1, 3, 32, 32, dtype=dtype))
+
+
+# ---- one image, one result ---------------------------------------------------------------------------------
+
+
+@EVERY
+@DEVICES
+@torch.no_grad()
+def test_an_image_alone_equals_the_image_in_a_batch(name, device):
+    network = build(name).double().to(device)
+    batch = images(3, 3, 75, 110, device=device, dtype=torch.float64)
+    batch[1] *= 100  # whatever its neighbours are
+    together = network(batch)
+    for i in (0, 2):
+        assert_near(tuple(m[i : i + 1] for m in together), network(batch[i : i + 1]), 1e-6)
+
+
+@EVERY
+@torch.no_grad()
+def test_two_sizes_in_a_row_leave_no_state_behind(name):
+    network, small, large = build(name), images(1, 3, 41, 67), images(2, 3, 96, 64)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    first = network(small)
+    assert all(map(torch.equal, network(small), first))
+    other = network(large)
+    assert all(map(torch.equal, network(small), first))
+    assert all(map(torch.equal, build(name)(large), other))
+    after = network.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+# ---- training ----------------------------------------------------------------------------------------------
+
+
+def step(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The state before and after a step of training with weight decay."""
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    # an image with a gradient has one even where every parameter is frozen
+    loss_of(network(images(4, 3, 64, 96).requires_grad_())).backward()
+    optimizer.step()
+    return before, network.state_dict()
+
+
+@EVERY
+def test_train_and_eval_return_self(name):
+    network = build(name)
+    assert network.train() is network
+    assert network.training
+    assert network.train(False) is network
+    assert not network.training
+    network.train()
+    assert network.eval() is network
+    assert not any(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    ('name', 'frozen'), [(name, i) for name in SMALL for i in range(-1, len(SMALL[name].channels) + 1)]
+)
+def test_frozen_stages_keep_their_parameters_and_statistics(name, frozen):
+    """-1 freezes nothing, 0 the stem, i > 0 also the first i stages; what is not frozen learns."""
+    network = build(name, frozen_stages=frozen).train()
+    before, after = step(network)
+    frozen_parts = tuple(['stem.', *(f'stages.{i}.' for i in range(frozen))] if frozen >= 0 else [])
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert not {key for key in moved if key.startswith(frozen_parts)}
+    # weight decay moves whatever has a gradient, a step of training every batch norm's statistics
+    free = {key for key in before if not key.startswith(frozen_parts)}
+    assert moved == {key for key in free if before[key].any() or after[key].any()}
+    for key, parameter in network.named_parameters():
+        assert parameter.requires_grad != key.startswith(frozen_parts), key
+
+
+@EVERY
+@pytest.mark.parametrize('wrong', [-2, 9, None])
+def test_frozen_stages_that_are_no_stage_are_refused(name, wrong):
+    with pytest.raises(ValueError, match=rf'frozen_stages={wrong}: expected -1 \(none\), 0 \(stem\) to \d'):
+        SMALL[name].backbone(arch=SMALL[name].arch, frozen_stages=wrong)
+
+
+@pytest.mark.parametrize('name', with_batch_norm())
+def test_norm_eval_keeps_the_statistics_and_trains_the_rest(name):
+    network = build(name, norm_eval=True).train()
+    before, after = step(network)
+    statistics = {key for key, _ in network.named_buffers()}
+    assert {key for key in before if torch.equal(before[key], after[key])} == statistics
+    assert network.eval().train() is network
+    assert not any(norm.training for norm in batch_norms(network))
+
+
+@pytest.mark.parametrize('name', with_batch_norm())
+def test_without_norm_eval_the_statistics_move(name):
+    network = build(name).train()
+    before, after = step(network)
+    assert not {key for key, _ in network.named_buffers() if torch.equal(before[key], after[key])}
+
+
+@contextmanager
+def counting_saved(count: list[int]) -> Iterator[None]:
+    """Adds up the elements that are remembered for the backward pass, outside checkpoints."""
+
+    def pack(tensor: Tensor) -> Tensor:
+        count[0] += tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield
+
+
+@EVERY
+@DEVICES
+@pytest.mark.parametrize('words', [{}, dict(norm_eval=True), dict(frozen_stages=1)], ids=str)
+def test_activation_checkpointing_changes_nothing_but_the_memory(name, device, words):
+    """Maps, gradients and batch norm statistics are equal, with stochastic depth on."""
+    results = []
+    for with_cp in (False, True):
+        network = build(name, drop_path_rate=0.5, with_cp=with_cp, **words).double().to(device).train()
+        image = images(4, 3, 64, 96, device=device, dtype=torch.float64).requires_grad_()
+        torch.manual_seed(3)
+        random.seed(3)
+        saved = [0]
+        with counting_saved(saved):
+            maps = network(image)
+        torch.rand(5, device=device)  # the backward pass must not depend on where the random state is by then
+        loss_of(maps).backward()
+        gradients = {key: p.grad for key, p in network.named_parameters() if p.grad is not None}
+        with torch.no_grad():
+            later = network.eval()(image)
+        results.append((saved[0], dict(enumerate(maps)), gradients, network.state_dict(), later))
+
+    (saved, *expected), (saved_cp, *ours) = results
+    assert saved_cp < saved
+    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
+
+
+@EVERY
+def test_activation_checkpointing_recomputes_only_for_a_gradient(name, monkeypatch):
+    calls = []
+
+    def counted(*args, **words):
+        calls.append(args)
+        return checkpoint(*args, **words)
+
+    monkeypatch.setattr('vitdense.backbones.pyramid.checkpoint', counted)
+    network = build(name, with_cp=True)
+    with torch.no_grad():
+        network(images(1, 3, 32, 32))
+    assert not calls
+    network(images(1, 3, 32, 32))
+    assert calls
+
+
+@EVERY
+def test_stochastic_depth_is_off_in_evaluation_and_on_in_training(name):
+    network, image = build(name, drop_path_rate=0.5, norm_eval=True), images(4, 3, 64, 64)
+    assert all(map(torch.equal, network(image), shared(name)(image)))
+    network.train()
+    assert not torch.equal(network(image)[-1], network(image)[-1])
+
+
+# ---- number formats ----------------------------------------------------------------------------------------
+
+
+@EVERY
+@DEVICES
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_autocast_is_near_float32(name, device, dtype):
+    """The root of the mean square of the difference is within 5 % of a map's standard deviation, and every
+    gradient is finite.
+    """
+    network, image = build(name).to(device), images(2, 3, 75, 110, device=device)
+    with torch.no_grad():
+        exact = network(image)
+    with torch.autocast(device, dtype):
+        maps = network(image)
+    for ours, theirs in zip(maps, exact, strict=True):
+        assert (ours.float() - theirs).square().mean().sqrt() <= 0.05 * theirs.std()
+    loss_of(maps).float().div(sum(m.numel() for m in maps)).backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+@EVERY
+@DEVICES
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+@torch.no_grad()
+def test_a_hundred_thousand_tokens_give_no_nan(name, device, dtype):
+    """At stride 4, with activations far larger than those of normalised images."""
+    network = build(name).to(device)
+    with torch.autocast(device, dtype):
+        maps = network(30 * images(1, 3, 1264, 1280, device=device))
+    for m in maps:
+        assert m.isfinite().all()
+        assert m.any()
+
+
+# ---- memory formats, compilers -----------------------------------------------------------------------------
+
+
+@EVERY
+@DEVICES
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last], ids=str)
+@torch.no_grad()
+def test_maps_leave_in_channels_last_memory(name, device, memory_format):
+    network = build(name).to(device, memory_format=memory_format)
+    image = images(2, 3, 75, 110, device=device)
+    maps = network(image.contiguous(memory_format=memory_format))
+    for m in maps:
+        assert m.is_contiguous(memory_format=torch.channels_last)
+    assert_near(maps, build(name).to(device)(image), 1e-4)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ('backend', 'device'),
+    [
+        ('eager', 'cpu'),  # a whole graph is traced, for any size, and run as it is
+        pytest.param('inductor', 'cpu', marks=pytest.mark.slow),
+        pytest.param(
+            'inductor',
+            'cuda',
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU'),
+            ],
+        ),
+    ],
+)
+@torch.no_grad()
+def test_compiled_for_any_size_it_gives_the_same_maps(name, backend, device):
+    torch._dynamo.reset()
+    network = build(name).to(device)
+    compiled = torch.compile(network, backend=backend, dynamic=True, fullgraph=True)
+    for size in ((70, 131), (83, 150)):
+        image = images(2, 3, *size, device=device)
+        assert_near(compiled(image), network(image), 1e-4)
+
+
+@EVERY
+@torch.no_grad()
+def test_exported_with_free_height_and_width_it_gives_the_same_maps(name):
+    """From an example whose coarsest map has more than one row and column, for images that have too."""
+    network = build(name)
+    free = {'image': {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
+    exported = export(network, (images(1, 3, 288, 320),), dynamic_shapes=free).module()
+    for size in ((288, 320), (129, 257), (256, 256), (200, 333)):
+        image = images(1, 3, *size)
+        assert_near(exported(image), network(image), 1e-4)

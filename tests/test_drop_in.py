@@ -1,0 +1,144 @@
+"""`backbone=dict(type='TransCNN', arch='tiny')` in the configs that MMDetection and MMSegmentation ship.
+
+Nothing of theirs is changed but the backbone, the ResNet weights that go with theirs, and channel numbers.
+"""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from torch import nn
+
+import vitdense
+
+BACKBONE = dict(type='TransCNN', arch='tiny')
+CHANNELS = [64, 128, 256, 512]
+
+DETECTORS = ['retinanet/retinanet_r50_fpn_1x_coco.py', 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
+SEGMENTORS = [
+    'pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py',
+    'deeplabv3/deeplabv3_r50-d8_4xb4-80k_ade20k-512x512.py',
+]
+
+
+def shipped(library: str, name: str) -> Path:
+    """A config that came with a library."""
+    return Path(find_spec(library).origin).parent / '.mim/configs' / name
+
+
+def build(library: str, config: Config) -> nn.Module:
+    """The model of a config, from the library's own registry."""
+    registry = pytest.importorskip(f'{library}.registry')
+    with DefaultScope.overwrite_default_scope(library):
+        model = registry.MODELS.build(config.model)
+        model.init_weights()
+    return model.train()
+
+
+def check_a_training_step(model: nn.Module, batch: dict[str, Any]) -> dict[str, float]:
+    """The losses, after showing that they are finite and that all of the backbone learns from them."""
+    batch = model.data_preprocessor(batch, training=True)
+    loss, losses = model.parse_losses(model(**batch, mode='loss'))
+    assert loss.isfinite()
+    loss.backward()
+    gradients = {name: p.grad for name, p in model.backbone.named_parameters()}
+    assert not [name for name, gradient in gradients.items() if gradient is None]
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert gradients['stem.0.weight'].any()
+    return losses
+
+
+@pytest.mark.parametrize('name', DETECTORS)
+def test_a_shipped_detector_trains(name):
+    config = Config.fromfile(shipped('mmdet', name))
+    config.model.backbone = BACKBONE
+    config.model.neck.in_channels = CHANNELS
+    model = build('mmdet', config)
+    assert type(model.backbone) is vitdense.backbones.TransCNN
+
+    from mmdet.testing import demo_mm_inputs
+
+    batch = demo_mm_inputs(2, image_shapes=[(3, 101, 160), (3, 128, 127)], num_items=[2, 0], with_mask=True)
+    losses = check_a_training_step(model, batch)
+    assert losses.keys() >= {'loss', 'loss_cls', 'loss_bbox'}
+    assert ('loss_mask' in losses) == ('mask' in name)
+
+
+@pytest.mark.filterwarnings('ignore:Default ``avg_non_ignore``')
+@pytest.mark.parametrize('name', SEGMENTORS)
+def test_a_shipped_segmentor_trains(name):
+    config = Config.fromfile(shipped('mmseg', name))
+    config.model.pretrained = None  # of a ResNet
+    config.model.backbone = BACKBONE
+    config.model.decode_head.in_channels = CHANNELS[config.model.decode_head.in_index]
+    config.model.auxiliary_head.in_channels = CHANNELS[config.model.auxiliary_head.in_index]
+    config.model.data_preprocessor.size = (96, 128)  # a smaller crop, to save time
+    model = revert_sync_batchnorm(build('mmseg', config))  # whose norms are for several GPUs
+    assert type(model.backbone) is vitdense.backbones.TransCNN
+
+    from mmseg.structures import SegDataSample
+
+    rng = np.random.default_rng(0)
+    batch = dict(inputs=[], data_samples=[])
+    for size in ((96, 128), (90, 101)):
+        batch['inputs'].append(torch.from_numpy(rng.integers(0, 256, (3, *size), dtype=np.uint8)))
+        labels = torch.from_numpy(rng.integers(0, 150, (1, *size)))
+        batch['data_samples'].append(SegDataSample(gt_sem_seg=PixelData(data=labels)))
+    losses = check_a_training_step(model, batch)
+    assert losses.keys() >= {'loss', 'decode.loss_ce', 'aux.loss_ce'}
+
+
+# ---- as a text config, in an interpreter that has never heard of vitdense ----------------------------------
+
+TEXTS = {
+    'mmdet': (
+        DETECTORS[0],
+        'model = dict(\n'
+        "    backbone=dict(_delete_=True, type='TransCNN', arch='tiny'),\n"
+        '    neck=dict(in_channels=[64, 128, 256, 512]))\n',
+    ),
+    'mmseg': (
+        SEGMENTORS[0],
+        'model = dict(\n'
+        '    pretrained=None,\n'
+        "    backbone=dict(_delete_=True, type='TransCNN', arch='tiny'),\n"
+        '    decode_head=dict(in_channels=512),\n'
+        '    auxiliary_head=dict(in_channels=256))\n',
+    ),
+}
+
+RUN = """
+import sys
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+config = Config.fromfile(sys.argv[1])
+config.work_dir = sys.argv[2]
+model = Runner.from_cfg(config).model.eval()
+with torch.no_grad():
+    model(torch.rand(1, 3, 96, 128), mode='tensor')
+print('backbone:', type(model.backbone).__module__, type(model.backbone).__name__)
+"""
+
+
+@pytest.mark.parametrize('library', TEXTS)
+def test_custom_imports_is_all_that_a_text_config_needs(library, tmp_path):
+    name, model = TEXTS[library]
+    path = tmp_path / 'config.py'
+    path.write_text(
+        f"_base_ = {str(shipped(library, name))!r}\ncustom_imports = dict(imports=['vitdense'])\n{model}"
+    )
+    command = [sys.executable, '-W', 'ignore', '-c', RUN, str(path), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == 'backbone: vitdense.backbones.transcnn TransCNN'
