@@ -56,7 +56,7 @@ def quiet() -> Iterator[None]:
 
 
 def file_only(logger: logging.Logger) -> None:
-    """Keep a logger's records and Python's warnings in its files; critical errors alone reach the terminal."""
+    """Keep a logger's records and Python's warnings in its files; critical ones alone reach the terminal."""
     warnings = logging.getLogger('py.warnings')
     warnings.handlers.clear()
     warnings.propagate = False
