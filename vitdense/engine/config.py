@@ -70,7 +70,9 @@ def _check_name(node: Any, name: str) -> None:
             accepted = _arguments(node, walked)
             if part in accepted:
                 return  # an argument that the config leaves at its default
-            near = difflib.get_close_matches(part, {*node, *accepted}, n=3)
+            # a Python-style config also holds the classes that it imports
+            entries = {name for name, value in node.items() if name == 'type' or not inspect.isclass(value)}
+            near = difflib.get_close_matches(part, entries | accepted, n=3)
             hint = f'; did you mean {" or ".join(near)}?' if near else ''
             raise UserError(f'--cfg-options {name}: {".".join(walked) or "the config"} has no {part!r}{hint}')
         walked.append(part)
@@ -128,7 +130,7 @@ def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
     if missing:
         root = Path(cfg.data_root)
         layout = '\n'.join(
-            f'    {shown(path)}{"" if path.suffix else "/"}   {"MISSING" if path in missing else "found"}'
+            f'    {"MISSING" if path in missing else "found  "}  {shown(path)}{"" if path.suffix else "/"}'
             for path in expected
         )
         raise UserError(
