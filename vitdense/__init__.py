@@ -8,7 +8,7 @@ from . import mmcv_ops
 
 mmcv_ops.install()  # before anything imports mmcv.ops
 
-from . import backbones, checkpoint  # noqa: E402
+from . import backbones, checkpoint, necks  # noqa: E402
 
 __version__ = '0.1.0'
-__all__ = ['backbones', 'checkpoint']
+__all__ = ['backbones', 'checkpoint', 'necks']

@@ -23,7 +23,7 @@ from torch.export import Dim, export
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from vitdense.backbones import VVT, HATNet, TransCNN
+from vitdense.backbones import VVT, DualTokenViT, HATNet, PiT, SuperViT, TransCNN
 from vitdense.backbones.pyramid import Pyramid
 
 
@@ -40,6 +40,34 @@ class Small(NamedTuple):
     """Prefixes of parameters that some images leave without influence: their gradient may be all zeros."""
 
 
+_SUPERVIT = dict(
+    arch=dict(
+        image_sizes=(32, 48, 64),
+        patch_size=16,
+        dim=32,
+        depth=6,
+        heads=2,
+        mlp_ratio=2,
+        pruned_blocks=(1, 3, 4),
+    ),
+    channels=[8, 16, 32, 32],
+    strides=[4, 8, 16, 32],
+    idle=('stem.positions.',),  # of several tables an image takes one
+)
+_DUALTOKEN = dict(
+    arch=dict(
+        dims=(8, 16, 24),
+        depths=(1, 2, 1),
+        heads=(1, 2, 3),
+        mlp_ratios=(2, 2, 2),
+        kernel_sizes=(5, 7, 0),
+        token_grid=(7, 7),
+        alpha=0.1,
+        token_mlp='mix',
+    ),
+    channels=[8, 16, 24],
+    strides=[8, 16, 32],
+)
 SMALL = {
     'TransCNN': Small(
         TransCNN,
@@ -81,6 +109,20 @@ SMALL = {
         ),
         channels=[8, 16, 24, 32],
         strides=[4, 8, 16, 32],
+    ),
+    'PiT': Small(
+        PiT,
+        dict(
+            image_size=64, patch_size=16, stride=8, head_dim=8, heads=(1, 2, 4), depths=(1, 2, 1), mlp_ratio=2
+        ),
+        channels=[8, 16, 32],
+        strides=[8, 16, 32],
+    ),
+    'SuperViT': Small(SuperViT, **_SUPERVIT),
+    'SuperViT, dials turned': Small(SuperViT, **_SUPERVIT, words=dict(scale=5 / 7, keep_rate=0.7)),
+    'DualTokenViT': Small(DualTokenViT, **_DUALTOKEN),
+    'DualTokenViT, ablated': Small(
+        DualTokenViT, **_DUALTOKEN, words=dict(token_grid=0, downsampling='one_step', local='window')
     ),
 }
 
@@ -250,6 +292,15 @@ def test_a_mapping_gives_every_field_and_no_other(name):
             row.backbone(arch={k: v for k, v in row.arch.items() if k != key})
     with pytest.raises(ValueError, match=r"missing \[\], unknown \['colour'\]"):
         row.backbone(arch={**row.arch, 'colour': 'red'})
+
+
+@EVERY
+def test_a_mapping_gives_a_value_for_every_stage(name):
+    row = SMALL[name]
+    if 'depths' in row.arch:  # SuperViT has one depth
+        for wrong in (row.arch['depths'][1:], 2):
+            with pytest.raises(ValueError, match='expected a value a stage in each of these'):
+                row.backbone(arch={**row.arch, 'depths': wrong})
 
 
 @EVERY

@@ -100,7 +100,8 @@ class Pyramid(BaseModule):
     @classmethod
     def variant(cls, arch: str | Mapping[str, Any]) -> SimpleNamespace:
         """The fields of a variant by its name, or of a mapping that gives every one of them."""
-        fields = next(iter(cls.archs.values())).keys()
+        example = next(iter(cls.archs.values()))
+        fields = example.keys()
         if isinstance(arch, str):
             if arch.lower() not in cls.archs:
                 raise ValueError(f'{cls.__name__} has no arch {arch!r}; known: {", ".join(cls.archs)}')
@@ -111,6 +112,12 @@ class Pyramid(BaseModule):
             raise ValueError(
                 f'{cls.__name__}: an arch mapping has exactly the keys {", ".join(fields)}; '
                 f'missing {sorted(fields - arch.keys())}, unknown {sorted(arch.keys() - fields)}'
+            )
+        staged = [field for field in fields if _length(example[field]) == _length(example.get('depths'), 0)]
+        lengths = {field: _length(arch[field]) for field in staged}
+        if len(set(lengths.values())) > 1 or None in lengths.values():
+            raise ValueError(
+                f'{cls.__name__}: expected a value a stage in each of these, got {lengths} values'
             )
         return SimpleNamespace(**arch)
 
@@ -183,6 +190,10 @@ class Pyramid(BaseModule):
                 f'{name}: the image is {image.dtype} and the weights are {weights}; '
                 f'convert one of them, or run under torch.autocast'
             )
+
+
+def _length(value: Any, otherwise: int | None = None) -> int | None:
+    return len(value) if isinstance(value, Sequence) and not isinstance(value, str) else otherwise
 
 
 class Blocks(nn.Sequential):

@@ -17,6 +17,16 @@ from .errors import UserError
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 
+# What MMEngine's runner reads from a config beside the arguments of its constructor.
+RUNNER_READS = {
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+}
+
 
 def load_config(path: str) -> Config:
     """Read a config file.
@@ -81,7 +91,7 @@ def _check_name(node: Any, name: str) -> None:
 def _arguments(node: dict, walked: list[str]) -> set[str]:
     """What may be added to a dict of the config: the arguments of what is built from it."""
     if not walked:
-        return _parameters(Runner)
+        return _parameters(Runner) | RUNNER_READS
     if walked[-1] in LOADERS:
         return _parameters(DataLoader) | {'batch_sampler', 'collate_fn'}
     kind = node.get('type')

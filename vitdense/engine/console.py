@@ -48,10 +48,12 @@ def quiet() -> Iterator[None]:
     """Send what libraries print and warn to the log instead of the terminal."""
     file_only(MMLogger.get_instance('mmengine'))  # what is logged before the runner has its own logger
     logging.captureWarnings(True)
-    with contextlib.redirect_stdout(_ToLog()):
+    log = _ToLog()
+    with contextlib.redirect_stdout(log):
         try:
             yield
         finally:
+            log.write('\n')  # a last line that nobody ended
             logging.captureWarnings(False)
 
 

@@ -5,6 +5,7 @@ Where the output is no terminal (a log file, CI, Slurm), the bar becomes plain l
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -117,7 +118,7 @@ class ProgressHook(Hook):
             self.last_line = now
             began, before = self.opened[task]
             pace = (now - began) / max(done - before, 1)
-            left = time.strftime('%H:%M:%S', time.gmtime(pace * (total - done)))
+            left = timedelta(seconds=round(pace * (total - done)))
             self.console.print(f'{task:>9}  {done}/{total}  {pace:.2f} s/it  eta {left}  {values}')
 
     def _finish(self, task: str) -> None:

@@ -122,7 +122,7 @@ def _drawn(image: Tensor, answer: Any, classes: Any, palette: Any) -> Tensor:
     """An image (3, H, W), enlarged, with an answer on it: uint8 (3, H', W')."""
     enlarge = SIDE / max(image.shape[-2:])
     size = [round(side * enlarge) for side in image.shape[-2:]]
-    canvas = F.interpolate(image[None].float(), size, mode='bicubic').clamp(0, 255).byte()[0]
+    canvas = F.interpolate(image[None].float(), size, mode='bicubic').round().clamp(0, 255).byte()[0]
     colours = [tuple(colour) for colour in palette]
     if 'sem_seg' in answer:
         labels = F.interpolate(answer.sem_seg[None].float(), size, mode='nearest')[0, 0]

@@ -57,8 +57,8 @@ class VitdenseRunner(Runner):
 
     def load_or_resume(self) -> None:
         super().load_or_resume()
-        here, read = Path(self.work_dir, Path(self.cfg.filename).name), Path(self.cfg.filename)
-        if here.absolute() != read.absolute():
+        file = Path(self.cfg.filename or '')
+        if Path(self.work_dir, file.name).absolute() != file.absolute():  # never over the file that was read
             super().dump_config()
 
     def _init_model_weights(self) -> None:

@@ -1,0 +1,159 @@
+"""Entries that are overwritten exist, and data that is read is there; else it is said what does exist."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from vitdense.engine.config import LOADERS, check_data, load_config, overwrite, point_data_at
+from vitdense.engine.errors import UserError
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+@pytest.fixture(params=['a Python-style config', 'its dumped text'])
+def cfg(request, tmp_path):
+    cfg = load_config(str(CONFIGS / 'retinanet_transcnn.py'))
+    if request.param == 'its dumped text':
+        cfg.dump(tmp_path / 'dumped.py')
+        cfg = load_config(str(tmp_path / 'dumped.py'))
+    return cfg
+
+
+# ---- reading ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'expected'),
+    [
+        ('broken.py', 'model = dict(', 'cannot be read as a config: .*never closed|was never closed'),
+        ('failing.py', 'model = dict(lr=1 / 0)', 'cannot be read as a config: ZeroDivisionError'),
+        ('notes.md', '# notes', 'cannot be read as a config: '),
+        ('data.py', 'data = 1', 'defines no `model`; is it a fragment?'),
+    ],
+)
+def test_what_is_no_config_is_said_to_be_none(tmp_path, name, text, expected):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=expected):
+        load_config(str(tmp_path / name))
+
+
+def test_a_misspelt_config_is_answered_with_the_near_ones_alone(tmp_path):
+    for name in ('retinanet_pit.py', 'mask_rcnn_pit.py', 'unlike.py'):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r'there is retinanet_pit\.py, mask_rcnn_pit\.py$'):
+        load_config(str(tmp_path / 'retinanet_pitt.py'))
+    with pytest.raises(UserError, match=r'there is mask_rcnn_pit\.py, retinanet_pit\.py, unlike\.py$'):
+        load_config(str(tmp_path / 'zzz.cfg'))
+
+
+# ---- overwriting ------------------------------------------------------------------------------------------
+
+
+def test_entries_are_overwritten_by_their_dotted_names_lists_by_position(cfg):
+    overwrite(cfg, {'train_cfg.max_epochs': 3, 'param_scheduler.1.gamma': 0.5, 'randomness.seed': 7})
+    assert cfg.train_cfg.max_epochs == 3
+    assert [scheduler.get('gamma') for scheduler in cfg.param_scheduler] == [None, 0.5]
+    assert cfg.randomness.seed == 7
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'model.backbone.with_cp',  # an argument of TransCNN
+        'model.backbone.init_cfg.type',
+        'model.neck.upsample_cfg',
+        'model.bbox_head.init_cfg',  # which RetinaHead hands on
+        'train_dataloader.pin_memory',  # of PyTorch's loader
+        'train_dataloader.dataset.indices',  # of the base of CocoDataset
+        'optim_wrapper.clip_grad',
+        'optim_wrapper.optimizer.betas',  # of AdamW
+        'train_cfg.val_begin',
+        'custom_hooks',  # of the runner
+        'find_unused_parameters',  # which the runner reads
+    ],
+)
+def test_an_argument_that_the_config_leaves_at_its_default_can_be_set(cfg, name):
+    *walked, last = name.split('.')
+    overwrite(cfg, {name: 'value'})
+    for part in walked:
+        cfg = cfg[part]
+    assert cfg[last] == 'value'
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('model.backbon.arch', "model has no 'backbon'; did you mean backbone"),
+        ('model.backbone.with_pc', "model.backbone has no 'with_pc'; did you mean with_cp"),
+        ('train_dataloader.num_worker', "train_dataloader has no 'num_worker'; did you mean num_workers"),
+        ('optim_wrapper.optimizer.lrr', "optim_wrapper.optimizer has no 'lrr'; did you mean lr"),
+        ('default_hooks.checkpoint.intervall', "has no 'intervall'; did you mean interval"),
+        ('train_cfg.max_iters', "train_cfg has no 'max_iters'"),  # it counts epochs
+        ('param_scheduler.2.gamma', "param_scheduler is a list of 2; expected 0 to 1, got '2'"),
+        ('param_scheduler.last.gamma', "param_scheduler is a list of 2; expected 0 to 1, got 'last'"),
+        ('model.backbone.arch.dims', "model.backbone.arch is 'tiny', which has no entries"),
+        ('qwertyuiop', "the config has no 'qwertyuiop'$"),
+    ],
+)
+def test_a_name_that_is_nothing_is_refused_with_the_nearest_and_nothing_is_overwritten(cfg, name, expected):
+    seed = cfg.randomness.seed
+    with pytest.raises(UserError, match=f'^--cfg-options {name}: .*{expected}'):
+        overwrite(cfg, {'randomness.seed': 7, name: 'value'})
+    assert cfg.randomness.seed == seed != 7
+
+
+def test_no_nearest_name_comes_twice(cfg):
+    with pytest.raises(UserError) as error:
+        overwrite(cfg, {'train_dataloader.batchsize': 1})
+    near = str(error.value).split('did you mean ')[1].split(' or ')
+    assert len(near) == len(set(near))
+
+
+# ---- data -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('root', ['/datasets/coco', '/datasets/coco/'])
+def test_another_data_root_is_where_everything_is_read(cfg, root):
+    point_data_at(cfg, root)
+    for loader in LOADERS:
+        assert cfg[loader].dataset.data_root == '/datasets/coco/'
+    for split in ('val', 'test'):
+        annotations = '/datasets/coco/annotations/instances_val2017.json'
+        assert cfg[f'{split}_evaluator'].ann_file == annotations
+    assert 'data/coco' not in cfg.pretty_text.replace('/datasets/coco', '')
+
+
+def layout(root, *left_out):
+    """COCO's folders and (empty) files."""
+    for split in ('train', 'val'):
+        for path in (f'annotations/instances_{split}2017.json', f'{split}2017/000000000001.jpg'):
+            if not path.startswith(left_out):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).touch()
+
+
+def test_data_in_cocos_layout_is_found(cfg, tmp_path):
+    layout(tmp_path)
+    point_data_at(cfg, str(tmp_path))
+    check_data(cfg, LOADERS)
+
+
+def test_what_of_the_data_is_missing_is_said_beside_what_is_there(cfg, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layout(tmp_path / 'coco', 'train2017')
+    point_data_at(cfg, 'coco')
+    with pytest.raises(UserError) as error:
+        check_data(cfg, LOADERS)
+    assert str(error.value).splitlines()[:5] == [
+        f'no data at coco, looked for in {tmp_path}/coco. Expected:',
+        '    found    coco/annotations/instances_train2017.json',
+        '    MISSING  coco/train2017/',
+        '    found    coco/annotations/instances_val2017.json',
+        '    found    coco/val2017/',
+    ]
+    check_data(cfg, LOADERS[1:])  # nothing that testing reads is missing
+
+
+def test_a_dataset_that_names_no_files_is_not_asked_for_any():
+    check_data(Config(dict(train_dataloader=dict(dataset=dict(type='Numbers')))), LOADERS[:1])

@@ -1,0 +1,81 @@
+"""The terminal is for the report; what libraries print and warn is in the log."""
+
+import logging
+import sys
+import warnings
+
+import pytest
+from mmengine.logging import MMLogger
+
+from vitdense.engine.console import file_only, make_console, quiet, shown
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A function that begins a log as a runner does, and returns its file."""
+
+    def begin():
+        file = tmp_path / 'run.log'
+        file_only(MMLogger.get_instance(f'log of {tmp_path}', logger_name='vitdense', log_file=str(file)))
+        return file
+
+    return begin
+
+
+def test_prints_and_warnings_go_to_the_log_instead_of_the_terminal_for_as_long_as_it_is_quiet(log, capfd):
+    showwarning = warnings.showwarning
+    with quiet():
+        file = log()
+        print('first line\nsecond ', end='')
+        print('line')
+        warnings.warn('take care', stacklevel=1)
+        print('unfinished', end='')
+    assert warnings.showwarning is showwarning
+    assert capfd.readouterr() == ('', '')
+    written = file.read_text()
+    for text in ('first line\n', 'second line\n', 'UserWarning: take care', 'unfinished\n'):
+        assert written.count(text) == 1
+
+
+def test_what_is_logged_stays_in_the_log_errors_too(log, capfd):
+    with quiet():
+        file = log()
+        for level in (logging.INFO, logging.WARNING, logging.ERROR):
+            MMLogger.get_current_instance().log(level, 'message of level %d', level)
+    assert capfd.readouterr() == ('', '')
+    assert file.read_text().count('message of level') == 3
+
+
+@pytest.mark.parametrize('ending', [None, ValueError('stop'), KeyboardInterrupt()])
+def test_afterwards_the_terminal_is_everybodys_again(log, capfd, ending):
+    try:
+        with quiet():
+            log()
+            if ending:
+                raise ending
+    except (ValueError, KeyboardInterrupt):
+        pass
+    print('shown')
+    assert capfd.readouterr().out == 'shown\n'
+
+
+def test_the_console_writes_to_the_real_output_while_prints_do_not_and_folds_no_line(log, capfd):
+    line = 'a b ' * 100
+    with quiet():
+        log()
+        make_console().print(line)
+        print('to the log')
+    assert capfd.readouterr().out == f'{line}\n'
+
+
+def test_the_console_styles_nothing_where_there_is_no_terminal(capfd):
+    assert not sys.__stdout__.isatty()
+    make_console().print('[bold]label[/]  /path/to/1.5')
+    assert capfd.readouterr().out == 'label  /path/to/1.5\n'
+
+
+def test_a_path_is_shown_as_a_person_would_type_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shown(tmp_path / 'runs' / 'one') == 'runs/one'
+    assert shown('runs/one') == 'runs/one'
+    assert shown(tmp_path.parent / 'elsewhere') == str(tmp_path.parent / 'elsewhere')

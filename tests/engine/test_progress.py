@@ -1,0 +1,148 @@
+"""Bars on a terminal, lines at intervals elsewhere, and a table of scores."""
+
+import io
+import re
+
+import pytest
+import torch
+from rich.console import Console
+
+from vitdense.engine import progress
+from vitdense.engine.progress import ProgressHook, say_files
+
+
+@pytest.fixture(params=[False, True], ids=['a file', 'a terminal'])
+def terminal(request):
+    return request.param
+
+
+@pytest.fixture
+def shown(make_runner):
+    """What a run shows, on a terminal or elsewhere."""
+
+    def show(terminal=False, **changes):
+        stream = io.StringIO()
+        console = Console(
+            file=stream, force_terminal=terminal, width=160, highlight=False, soft_wrap=True, _environ={}
+        )
+        runner = make_runner(**changes)
+        hook = ProgressHook(console)
+        runner.register_hook(hook)
+        runner.train()
+        hook.close()
+        return re.sub(r'\x1b\[[\d;]*m', '', stream.getvalue())
+
+    return show
+
+
+def test_a_run_is_announced_once_with_what_it_is_about_to_do(shown, terminal):
+    text = shown(terminal)
+    for line in (
+        '    model  Line on Linear\n',
+        '     size  0.0 M parameters: backbone 0.0 M\n',
+        '  weights  random initialisation\n',
+        ' schedule  4 iterations, batch 1, validation every 2 iterations\n',
+        'optimizer  SGD, learning rate 0.1, weight decay 0\n',
+    ):
+        assert text.count(line) == 1
+    assert re.search(
+        r'\n    train  8 images, 6 classes \(point, line, plane, space, time, …\), points\n', text
+    )
+
+
+def test_elsewhere_than_on_a_terminal_lines_come_at_intervals(shown, monkeypatch):
+    lines = re.findall(r'^    (train|  val)  (\d+/\d+)  \d', shown(), re.MULTILINE)
+    assert lines == [('train', '4/4')]  # the last in any case
+    monkeypatch.setattr(progress, 'SECONDS_BETWEEN_LINES', 0)
+    lines = re.findall(r'^    (train|  val)  (\d+/\d+)  \d', shown(), re.MULTILINE)
+    validation = [('  val', f'{done}/4') for done in range(1, 5)]
+    first, last = [('train', '1/4'), ('train', '2/4')], [('train', '3/4'), ('train', '4/4')]
+    assert lines == first + validation + last + validation
+
+
+def test_a_terminal_has_bars_and_no_lines_and_gets_its_cursor_back(shown):
+    text = shown(terminal=True)
+    assert re.search(r'    train ━+ 4/4 \d:\d\d:\d\d eta \d:\d\d:\d\d loss ', text)
+    assert re.search(r'      val [━╸╺]+ \d/4 ', text)
+    assert 's/it' not in text
+    after_the_last_scores = text[text.rindex('└') :]
+    assert '    train ━' in after_the_last_scores
+    assert '      val ' not in after_the_last_scores[after_the_last_scores.rindex('    train ━') :]
+    assert text.count('\x1b[?25l') == text.count('\x1b[?25h') == 1
+    assert text.rindex('\x1b[?25h') > text.rindex('\x1b[?25l')
+
+
+def test_the_loss_is_shown_with_its_parts_and_the_learning_rate(shown, terminal):
+    total, part = re.findall(r'loss (\d\.\d{3}) \(line (\d\.\d{3})\)  lr 1\.0e-01', shown(terminal))[-1]
+    assert total == part
+
+
+def test_epochs_are_counted_where_the_run_counts_them(shown, terminal):
+    text = shown(terminal, train_cfg=dict(by_epoch=True, max_epochs=2), log_processor=dict(by_epoch=True))
+    assert ' schedule  2 epochs of 8 iterations, batch 1, validation every 1 epoch\n' in text
+    assert 'epoch 2/2  loss ' in text
+    assert text.index('validation after epoch 1\n') < text.index('validation after epoch 2\n')
+
+
+def test_scores_are_a_table_in_which_nothing_is_a_dash(shown, terminal):
+    text = shown(terminal)
+    assert text.index('validation after iteration 2\n') < text.index('validation after iteration 4\n')
+    rows = re.findall(r'│ ([a-z ]+?) +│ +(\S+) │', text)
+    assert len(rows) == 6
+    (mean, value), *others = rows[3:]
+    assert mean == 'whole mean'
+    assert re.fullmatch(r'\d\.\d{3}', value)
+    assert others == [('nothing', '–'), ('count', '8')]
+
+
+def test_no_scores_are_said_to_be_none():
+    stream = io.StringIO()
+    ProgressHook(Console(file=stream))._scores({}, 'test')
+    assert stream.getvalue() == 'test: nothing was detected, so there is no score\n'
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [
+        (0.1234, '0.123'),
+        (-1, '–'),
+        (-1.0, '–'),
+        (torch.tensor(0.5), '0.500'),
+        (7, '7'),
+        (float('nan'), 'nan'),
+    ],
+)
+def test_a_number_has_three_decimals(value, text):
+    assert progress._number(value) == text
+
+
+def test_the_pace_of_a_resumed_run_is_its_own_and_days_are_days(monkeypatch):
+    stream, clock = io.StringIO(), [0.0]
+    monkeypatch.setattr(progress.time, 'monotonic', lambda: clock[0])
+    hook = ProgressHook(Console(file=stream, width=160))
+    hook._open('train', 100_000, 90_000)
+    clock[0] = 100.0
+    hook._advance('train', 90_010, 100_000, 'loss 1.000')
+    assert stream.getvalue() == '    train  90010/100000  10.00 s/it  eta 1 day, 3:45:00  loss 1.000\n'
+
+
+def test_a_validation_in_between_does_not_reset_the_pace_of_the_training(monkeypatch):
+    stream, clock = io.StringIO(), [0.0]
+    monkeypatch.setattr(progress.time, 'monotonic', lambda: clock[0])
+    hook = ProgressHook(Console(file=stream, width=160))
+    hook._open('train', 100)
+    clock[0] = 100.0
+    hook._open('val', 4)
+    clock[0] = 120.0
+    hook._advance('val', 2, 4)
+    clock[0] = 200.0
+    hook._advance('train', 50, 100)
+    paces = re.findall(r'(train|val)  \S+  (\S+) s/it  eta (\S+)', stream.getvalue())
+    assert paces == [('val', '10.00', '0:00:20'), ('train', '4.00', '0:03:20')]
+
+
+def test_the_files_of_a_run_are_named_as_a_person_would_type_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stream = io.StringIO()
+    say_files(Console(file=stream, width=160), {'checkpoint': tmp_path / 'a.pth', 'log': '/elsewhere/b.log'})
+    assert stream.getvalue() == ' checkpoint  a.pth\n        log  /elsewhere/b.log\n'

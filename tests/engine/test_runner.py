@@ -1,0 +1,179 @@
+"""A checkpoint loads whole or not at all and runs nothing, and a run that fails to begin harms nothing."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from vitdense.engine.errors import UserError
+from vitdense.engine.runner import check_state
+
+
+@pytest.fixture
+def saved(make_runner, tmp_path):
+    """The path of a run's last checkpoint."""
+    make_runner(tmp_path / 'saved').train()
+    return tmp_path / 'saved' / 'iter_4.pth'
+
+
+def rewritten(path, **changes):
+    """Another checkpoint beside this one, with changed entries."""
+    other = path.with_name('other.pth')
+    torch.save(torch.load(path, weights_only=False) | changes, other)
+    return other
+
+
+def weights(runner):
+    return {name: tensor.clone() for name, tensor in runner.model.state_dict().items()}
+
+
+def test_the_checkpoint_of_a_run_loads_with_its_histories(make_runner, saved):
+    runner = make_runner()
+    before = weights(runner)
+    checkpoint = runner.load_checkpoint(str(saved))
+    for name, tensor in weights(runner).items():
+        assert torch.equal(tensor, checkpoint['state_dict'][name])
+        assert not torch.equal(tensor, before[name])
+    history = checkpoint['message_hub']['log_scalars']['train/loss']
+    assert isinstance(history, HistoryBuffer)
+    assert len(history.data[0]) == 4
+
+
+def test_a_bare_state_dict_loads_too(make_runner, tmp_path):
+    state = {'backbone.weight': torch.ones(1, 2), 'backbone.bias': torch.zeros(1)}
+    torch.save(state, tmp_path / 'state.pth')
+    runner = make_runner()
+    runner.load_checkpoint(str(tmp_path / 'state.pth'))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in weights(runner).items())
+
+
+@pytest.mark.parametrize(
+    ('state', 'expected'),
+    [
+        ({'backbone.weight': torch.ones(1, 2)}, r'1 of the model are missing \(such as backbone.bias\)'),
+        (
+            {'a': torch.ones(1), 'b': torch.ones(1)},
+            r'2 of the model are missing .*, 2 are unknown \(such as a\)',
+        ),
+        (
+            {'backbone.weight': torch.ones(1, 3), 'backbone.bias': torch.zeros(1)},
+            r'of its weights, 1 differ in shape \(such as backbone.weight\)\. Are',
+        ),
+        ({'backbone.weight': 'text', 'backbone.bias': torch.zeros(1)}, '1 differ in shape'),
+        ({}, '2 of the model are missing'),
+    ],
+)
+def test_the_checkpoint_of_another_model_is_refused_and_the_model_stays_as_it_is(
+    make_runner, tmp_path, state, expected
+):
+    torch.save(dict(state_dict=state), tmp_path / 'other.pth')
+    runner = make_runner()
+    before = weights(runner)
+    with pytest.raises(
+        UserError, match=f'{tmp_path}/other.pth: the checkpoint of another model: .*{expected}'
+    ):
+        runner.load_checkpoint(str(tmp_path / 'other.pth'))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(runner).items())
+
+
+def test_equal_keys_and_shapes_are_the_same_model():
+    check_state(nn.Linear(2, 1), nn.Linear(2, 1).state_dict(), 'file')
+
+
+class Calls:
+    """Unpickles, the careless way, as the result of a call."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    'hostile',
+    [
+        Calls(os.system, 'touch marker'),
+        Calls(getattr, HistoryBuffer, '__init__'),
+        Calls(getattr, str, 'join'),
+        Calls(eval, 'open("marker", "w")'),
+    ],
+    ids=['os.system', 'getattr of a constructor', 'getattr of a type', 'eval'],
+)
+def test_only_what_a_run_saves_is_unpickled(make_runner, saved, tmp_path, monkeypatch, hostile):
+    monkeypatch.chdir(tmp_path)
+    other = rewritten(saved, optimizer=hostile)
+    (tmp_path / 'marker').unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r'other\.pth: refused to load: '):
+        make_runner().load_checkpoint(str(other))
+    assert not (tmp_path / 'marker').exists()
+
+
+@pytest.mark.parametrize('contents', [[1, 2], 'text', dict(state_dict=3)], ids=['list', 'text', 'number'])
+def test_a_file_of_something_else_is_said_to_be_no_checkpoint(make_runner, tmp_path, contents):
+    torch.save(contents, tmp_path / 'other.pth')
+    with pytest.raises(UserError, match=r'other\.pth: not a checkpoint: it holds a '):
+        make_runner().load_checkpoint(str(tmp_path / 'other.pth'))
+
+
+def test_a_resumed_run_has_the_state_of_the_one_that_stopped(make_runner, saved):
+    train_cfg = dict(by_epoch=False, max_iters=6, val_interval=2)
+    optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
+    whole = make_runner(saved.parent / 'whole', train_cfg=train_cfg, optim_wrapper=optim_wrapper)
+    whole.train()
+    resumed = make_runner(
+        saved.parent / 'resumed',
+        train_cfg=train_cfg,
+        optim_wrapper=optim_wrapper,
+        resume=True,
+        load_from=str(saved.parent / 'whole' / 'iter_4.pth'),
+    )
+    resumed.train()
+    assert resumed.iter == 6
+    for name, tensor in weights(whole).items():
+        assert torch.equal(weights(resumed)[name], tensor)
+
+
+@pytest.mark.parametrize('part', ['meta', 'message_hub', 'optimizer'])
+def test_weights_without_the_state_of_a_run_are_not_resumed(make_runner, saved, part):
+    contents = torch.load(saved, weights_only=False)
+    del contents[part]
+    torch.save(contents, saved)
+    make_runner(load_from=str(saved)).load_or_resume()  # as weights they load
+    with pytest.raises(UserError, match=r'iter_4\.pth: holds weights, but no state of a run'):
+        make_runner(load_from=str(saved), resume=True).train()
+
+
+def test_the_config_in_a_checkpoint_is_dropped_not_run(make_runner, saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    meta = torch.load(saved, weights_only=False)['meta']
+    other = rewritten(saved, meta=meta | dict(config='open("marker", "w")\n'))
+    make_runner(load_from=str(other), resume=True).train()
+    assert not (tmp_path / 'marker').exists()
+
+
+def test_the_config_is_kept_beside_the_results_once_the_run_can_begin(make_runner, saved, tmp_path):
+    runner = make_runner(load_from=str(saved))
+    kept = tmp_path / 'run' / 'line.py'
+    assert not kept.exists()
+    runner.load_or_resume()
+    assert Config.fromfile(kept).model == dict(backbone=dict())
+
+
+def test_a_config_in_the_work_dir_itself_is_not_written_over(make_runner, tmp_path):
+    (tmp_path / 'line.py').write_text('# mine\nmodel = dict(backbone=dict())\n')
+    make_runner(tmp_path).load_or_resume()
+    assert (tmp_path / 'line.py').read_text().startswith('# mine\n')
+
+
+def test_the_runners_log_is_a_file_and_not_the_terminal(make_runner, capfd):
+    runner = make_runner()
+    runner.train()
+    out, err = capfd.readouterr()
+    assert not re.search('INFO|WARNING', out + err)
+    assert 'Iter(train) [4/4]' in Path(runner.logger.log_file).read_text()

@@ -1,0 +1,70 @@
+"""`--arch NAME` changes the backbone and every number that repeats its channels."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from vitdense.backbones import TransCNN
+from vitdense.engine.errors import UserError
+from vitdense.engine.variant import set_arch
+
+LEAF = Path(__file__).parents[2] / 'configs' / 'retinanet_transcnn.py'
+
+
+@pytest.fixture(params=['a Python-style config', 'its dumped text'])
+def cfg(request, tmp_path):
+    cfg = Config.fromfile(LEAF)
+    if request.param == 'its dumped text':
+        cfg.dump(tmp_path / 'dumped.py')
+        cfg = Config.fromfile(tmp_path / 'dumped.py')
+    return cfg
+
+
+@pytest.mark.parametrize('name', TransCNN.archs)
+def test_the_neck_follows_every_variant(cfg, name):
+    set_arch(cfg, name)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+        levels = model.extract_feat(torch.zeros(1, 3, 64, 64))
+    assert cfg.model.backbone.arch == name
+    assert model.backbone.channels == cfg.model.neck.in_channels == list(TransCNN.archs[name]['dims'])
+    assert len(levels) == 5
+
+
+def test_a_variant_is_named_in_any_case(cfg):
+    set_arch(cfg, 'Medium')
+    assert cfg.model.neck.in_channels == [64, 128, 320, 640]
+
+
+def test_the_config_can_still_be_dumped_to_text_that_reloads(cfg, tmp_path):
+    set_arch(cfg, 'large')
+    cfg.dump(tmp_path / 'large.py')
+    reloaded = Config.fromfile(tmp_path / 'large.py')
+    assert reloaded.model.neck.in_channels == [64, 128, 384, 768]
+    assert reloaded.model.backbone.arch == 'large'
+
+
+def test_lists_of_channels_follow_wherever_they_are_and_other_lists_stay():
+    heads = [dict(in_channels=[64, 128, 256, 512], strides=[4, 8, 16, 32]), dict(in_channels=[256, 512])]
+    cfg = Config(dict(model=dict(backbone=dict(type=TransCNN, arch='tiny'), decode_head=heads)))
+    set_arch(cfg, 'large')
+    assert cfg.model.decode_head[0].in_channels == [64, 128, 384, 768]
+    assert cfg.model.decode_head[0].strides == [4, 8, 16, 32]
+    assert cfg.model.decode_head[1].in_channels == [256, 512]
+
+
+def test_an_unknown_variant_is_answered_with_the_known_ones(cfg):
+    with pytest.raises(UserError, match=r"'huge'; known: tiny, small, medium, large$"):
+        set_arch(cfg, 'huge')
+
+
+@pytest.mark.parametrize('kind', [torch.nn.Identity, 'mmdet.ResNet', 'NoSuchBackbone'])
+def test_a_backbone_that_is_none_of_ours_has_no_variants(kind):
+    cfg = Config(dict(model=dict(backbone=dict(type=kind))))
+    name = kind.__name__ if isinstance(kind, type) else kind.split('.')[-1]
+    with pytest.raises(UserError, match=f'--arch: {name} has no variants by name'):
+        set_arch(cfg, 'small')

@@ -1,0 +1,81 @@
+"""A new run finds a folder of its own; a resumed one finds where it was."""
+
+from pathlib import Path
+
+import pytest
+
+from vitdense.engine.errors import UserError
+from vitdense.engine.work_dir import HOME, last_checkpoint, new_work_dir, resumed_run
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(folder, *checkpoints):
+    """A work dir as MMEngine leaves it."""
+    folder.mkdir(parents=True)
+    for name in checkpoints:
+        (folder / name).touch()
+    if checkpoints:
+        # where the run was then; it may have been moved since
+        (folder / 'last_checkpoint').write_text(f'/elsewhere/{checkpoints[-1]}')
+    return folder
+
+
+def test_a_new_run_takes_the_first_free_number():
+    assert new_work_dir(None, 'pit') == HOME / 'pit'
+    run(HOME / 'pit', 'epoch_1.pth')
+    assert new_work_dir(None, 'pit') == HOME / 'pit-2'
+    run(HOME / 'pit-2', 'epoch_1.pth')
+    run(HOME / 'vvt', 'epoch_1.pth')
+    assert new_work_dir(None, 'pit') == HOME / 'pit-3'
+
+
+def test_a_folder_without_checkpoints_is_free():
+    run(HOME / 'pit')
+    (HOME / 'pit' / 'pit.py').touch()
+    assert new_work_dir(None, 'pit') == HOME / 'pit'
+    assert new_work_dir('work_dirs/pit', 'pit') == HOME / 'pit'
+
+
+@pytest.mark.parametrize('left', ['epoch_1.pth', 'last_checkpoint'])
+def test_a_wanted_folder_with_checkpoints_is_refused(left):
+    Path('mine').mkdir()
+    Path('mine', left).touch()
+    with pytest.raises(UserError, match='--work-dir mine holds the checkpoints of an earlier run'):
+        new_work_dir('mine', 'pit')
+
+
+def test_resuming_takes_the_newest_run_and_its_newest_checkpoint():
+    run(HOME / 'pit', 'epoch_12.pth')
+    run(HOME / 'pit-2', 'epoch_9.pth', 'epoch_10.pth')
+    assert resumed_run(None, 'pit', 'auto') == (HOME / 'pit-2', HOME / 'pit-2' / 'epoch_10.pth')
+    assert resumed_run('work_dirs/pit', 'pit', 'auto') == (HOME / 'pit', HOME / 'pit' / 'epoch_12.pth')
+
+
+def test_a_checkpoint_by_name_is_resumed_where_it_lies_or_in_the_wanted_folder():
+    folder = run(Path('mine'), 'epoch_1.pth', 'epoch_2.pth')
+    path = folder / 'epoch_1.pth'
+    assert resumed_run(None, 'pit', str(path)) == (folder, path)
+    assert resumed_run('other', 'pit', str(path)) == (Path('other'), path)
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'checkpoint', 'expected'),
+    [
+        (None, 'auto', '--resume: no checkpoint in work_dirs/pit;'),
+        ('mine', 'auto', '--resume: no checkpoint in mine;'),
+        (None, 'mine/epoch_3.pth', '--resume mine/epoch_3.pth: no such checkpoint file'),
+        (None, 'mine', '--resume mine: no such checkpoint file'),
+    ],
+)
+def test_where_there_is_nothing_to_resume_that_is_said(wanted, checkpoint, expected):
+    run(Path('mine'))
+    with pytest.raises(UserError, match=expected):
+        resumed_run(wanted, 'pit', checkpoint)
+
+
+def test_a_run_without_checkpoints_has_no_last_one():
+    assert last_checkpoint(run(Path('mine'))) is None
