@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from vitdense.backbones import TransCNN
+from vitdense.backbones import PiT, TransCNN
 from vitdense.engine.errors import UserError
 from vitdense.engine.variant import set_arch
 
@@ -55,6 +55,25 @@ def test_lists_of_channels_follow_wherever_they_are_and_other_lists_stay():
     assert cfg.model.decode_head[0].in_channels == [64, 128, 384, 768]
     assert cfg.model.decode_head[0].strides == [4, 8, 16, 32]
     assert cfg.model.decode_head[1].in_channels == [256, 512]
+
+
+def test_a_segmentation_head_takes_the_channels_of_the_maps_that_it_reads():
+    heads = dict(
+        decode_head=dict(in_index=[-3, -2, -1], in_channels=[128, 256, 512]),
+        auxiliary_head=dict(in_index=2, in_channels=256),
+    )
+    cfg = Config(dict(model=dict(backbone=dict(type=TransCNN, arch='tiny'), **heads)))
+    set_arch(cfg, 'large')
+    assert cfg.model.decode_head.in_channels == [128, 384, 768]
+    assert cfg.model.auxiliary_head.in_channels == 384
+
+
+def test_anchors_and_regions_follow_the_strides():
+    anchors = dict(prior_generator=dict(strides=[4, 8, 16, 32, 64]))
+    cfg = Config(dict(model=dict(backbone=dict(type=PiT, arch='s'), head=dict(anchors, featmap_strides=[8]))))
+    set_arch(cfg, 'b')
+    assert cfg.model.head.prior_generator.strides == [3.5, 7, 14, 28, 56]
+    assert cfg.model.head.featmap_strides == [7]
 
 
 def test_an_unknown_variant_is_answered_with_the_known_ones(cfg):

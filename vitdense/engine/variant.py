@@ -1,5 +1,6 @@
 """`--arch NAME`: another variant of a config's backbone, with the neck's and the heads' numbers following."""
 
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from .errors import UserError
 
 
 def set_arch(cfg: Config, arch: str) -> None:
-    """Set the backbone's variant, and every list of channels that repeated the old one's.
+    """Set the backbone's variant, and every number of channels and strides that repeated the old one's.
 
     Raises:
         UserError: the backbone has no such variant, or is none of ours.
@@ -21,31 +22,45 @@ def set_arch(cfg: Config, arch: str) -> None:
     kind = MODELS.get(backbone.type) if isinstance(backbone.type, str) else backbone.type
     if kind is None or not issubclass(kind, Pyramid):
         raise UserError(f'--arch: {getattr(kind, "__name__", backbone.type)} has no variants by name')
-    before = _channels(kind, backbone)
+    before = _build(kind, backbone)
     backbone.arch = arch
     try:
-        after = _channels(kind, backbone)
+        after = _build(kind, backbone)
     except ValueError as error:
         raise UserError(f'--arch: {error}') from error
     for name, part in cfg.model.items():
         if name != 'backbone':
-            _replace(part, before, after)
+            _follow(part, before, after)
 
 
-def _channels(kind: type[Pyramid], backbone: dict) -> list[int]:
+def _build(kind: type[Pyramid], backbone: dict) -> Pyramid:
     arguments = {k: v for k, v in backbone.items() if k not in ('type', 'init_cfg')}
     with torch.device('meta'):  # shapes without weights
-        return kind(**arguments).channels
+        return kind(**arguments)
 
 
-def _replace(node: Any, before: list[int], after: list[int]) -> None:
-    """In place, the lists alone: a class, once assigned to a config, is not dumped as text that reloads."""
+def _follow(node: Any, before: Pyramid, after: Pyramid) -> None:
+    """In place, the numbers alone: a class, once assigned to a config, is not dumped as text that reloads."""
     if isinstance(node, (list, tuple)):
         for value in node:
-            _replace(value, before, after)
+            _follow(value, before, after)
     elif isinstance(node, dict):
         for key, value in node.items():
-            if isinstance(value, (list, tuple)) and list(value) == before:
-                node[key] = after
+            if key == 'in_channels' and 'in_index' in node:  # a segmentation head's choice of the maps
+                node[key] = _chosen(after.channels, node['in_index'])
+            elif isinstance(value, (list, tuple)) and list(value) == before.channels:
+                node[key] = after.channels
+            elif key in ('strides', 'featmap_strides'):  # of anchors, of regions of interest
+                node[key] = [
+                    _whole(stride * Fraction(after.strides[0], before.strides[0])) for stride in value
+                ]
             else:
-                _replace(value, before, after)
+                _follow(value, before, after)
+
+
+def _chosen(channels: list[int], index: int | list[int]) -> int | list[int]:
+    return channels[index] if isinstance(index, int) else [channels[i] for i in index]
+
+
+def _whole(number: Fraction) -> int | float:
+    return int(number) if number == int(number) else float(number)
