@@ -454,6 +454,14 @@ def test_what_a_person_mistypes_is_answered_in_one_line(call, tmp_path, monkeypa
     assert {path.name for path in tmp_path.iterdir()} == {'configs', 'tiny.py'}  # nothing was begun
 
 
+def test_a_value_that_the_config_cannot_be_built_with_is_answered_in_one_line_and_traced_in_the_log(call):
+    said = refused(call(cli.train, LEAF, '--sample', '--cfg-options', 'model.backbone.arch=huge'))
+    assert said.count('\n') == 1
+    assert "cannot be built: TransCNN has no arch 'huge'; known: tiny" in said
+    log = re.search(r'traceback in (.+\.log)', said)[1]
+    assert 'Traceback' in Path(log).read_text()
+
+
 @pytest.mark.parametrize(
     ('config', 'expected'),
     [

@@ -49,7 +49,7 @@ def read(path: str | Path, allow: list[Any] | None = None) -> Any:
         reason = refused.group(0) if refused else 'the file is damaged or not a checkpoint'
         raise ValueError(f'{path}: refused to load: {reason.strip()}') from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = ': '.join([type(error).__name__, *str(error).splitlines()[:1]])
         raise ValueError(f'{path}: damaged or not a checkpoint ({reason})') from error
 
 
@@ -63,7 +63,7 @@ def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -
 
     Raises:
         FileNotFoundError, ValueError: from `read`.
-        RuntimeError: timm knows no such model, or no weights of it.
+        ValueError: timm knows no such model, or no weights of it.
         ValueError: names every parameter that is missing, left over or of another shape. The backbone is
             then as it was.
     """
@@ -119,7 +119,10 @@ class ReleasedInit:
 
 def _contents(source: str) -> Any:
     if source.startswith('timm:'):
-        return timm.create_model(source.removeprefix('timm:'), pretrained=True).state_dict()
+        try:
+            return timm.create_model(source.removeprefix('timm:'), pretrained=True).state_dict()
+        except Exception as error:  # timm's own, the download's, the hub's
+            raise ValueError(f'{source}: timm gives no such weights: {error}') from error
     return read(_local(source))
 
 

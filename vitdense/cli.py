@@ -75,7 +75,9 @@ def _train(args: argparse.Namespace) -> None:
         runner.train()
     if is_main_process():
         folder = Path(cfg.work_dir)
-        files = {'checkpoint': work_dir.last_checkpoint(folder), 'curves': folder / 'curves.png'}
+        files = {'curves': folder / 'curves.png'}
+        if checkpoint := work_dir.last_checkpoint(folder):  # a config may save none
+            files = {'checkpoint': checkpoint} | files
         draw_curves(folder, files['curves'])
         files['predictions'] = folder / 'predictions.png'
         draw_predictions(runner, runner.val_dataloader.dataset, files['predictions'])

@@ -1,6 +1,7 @@
 """The terminal is for the report; what libraries print and warn is in the log."""
 
 import logging
+import subprocess
 import sys
 import warnings
 
@@ -35,6 +36,31 @@ def test_prints_and_warnings_go_to_the_log_instead_of_the_terminal_for_as_long_a
     written = file.read_text()
     for text in ('first line\n', 'second line\n', 'UserWarning: take care', 'unfinished\n'):
         assert written.count(text) == 1
+
+
+EARLY = """
+import sys, warnings
+from mmengine.logging import MMLogger
+from vitdense.engine.console import file_only, quiet
+
+with quiet():
+    print('printed early')
+    warnings.warn('take early care')
+    for name in ('first', 'second'):
+        log = MMLogger.get_instance(name, logger_name=name, log_file=f'{sys.argv[1]}/{name}.log')
+        file_only(log)
+        print('printed late')
+"""
+
+
+def test_the_log_begins_with_what_was_said_before_there_was_a_log(tmp_path):
+    command = [sys.executable, '-c', EARLY, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+    written = (tmp_path / 'first.log').read_text()
+    places = [written.index(text) for text in ('printed early', 'take early care', 'printed late')]
+    assert places == sorted(places)
+    assert 'early' not in (tmp_path / 'second.log').read_text()
 
 
 def test_what_is_logged_stays_in_the_log_errors_too(log, capfd):

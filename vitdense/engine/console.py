@@ -9,11 +9,15 @@ import io
 import logging
 import sys
 from collections.abc import Iterator
+from logging.handlers import MemoryHandler
 from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from rich.console import Console
+
+# What is said before there is a log file; the file then begins with it.
+_early = MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)
 
 
 class _ToLog(io.TextIOBase):
@@ -46,7 +50,9 @@ def make_console() -> Console:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Send what libraries print and warn to the log instead of the terminal."""
-    file_only(MMLogger.get_instance('mmengine'))  # what is logged before the runner has its own logger
+    first = MMLogger.get_current_instance()  # until the runner has its own
+    first.addHandler(_early)
+    file_only(first)
     logging.captureWarnings(True)
     log = _ToLog()
     with contextlib.redirect_stdout(log):
@@ -55,6 +61,8 @@ def quiet() -> Iterator[None]:
         finally:
             log.write('\n')  # a last line that nobody ended
             logging.captureWarnings(False)
+            first.removeHandler(_early)
+            _early.buffer.clear()
 
 
 def file_only(logger: logging.Logger) -> None:
@@ -65,10 +73,13 @@ def file_only(logger: logging.Logger) -> None:
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
             warnings.addHandler(handler)
+            _early.setTarget(handler)
+            _early.flush()
+            _early.setTarget(None)
         elif isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.CRITICAL)
     if not warnings.handlers:
-        warnings.addHandler(logging.NullHandler())
+        warnings.addHandler(_early)
 
 
 def shown(path: str | Path) -> str:

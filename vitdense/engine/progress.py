@@ -41,7 +41,6 @@ class ProgressHook(Hook):
         self.console = console
         self.bar: Progress | None = None
         self.tasks: dict[str, int] = {}
-        self.announced = False
         self.last_line = 0.0
         self.opened: dict[str, tuple[float, int]] = {}  # when each task began, and how far along
 
@@ -83,10 +82,8 @@ class ProgressHook(Hook):
         self._scores(metrics, 'test')
 
     def _announce(self, runner: Runner, training: bool) -> None:
-        if not self.announced:
-            for label, text in preamble(runner, training):
-                self.console.print(f'[bold]{label:>9}[/]  {text}')
-            self.announced = True
+        for label, text in preamble(runner, training):
+            self.console.print(f'[bold]{label:>9}[/]  {text}')
 
     def _open(self, task: str, total: int, done: int = 0) -> None:
         self.last_line = time.monotonic()

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..checkpoint import read
-from .console import file_only
+from .console import file_only, shown
 from .errors import UserError
 
 
@@ -46,6 +47,21 @@ class VitdenseRunner(Runner):
     Checkpoints are unpickled with `weights_only=True` and the allow-list `RECORDS`, never again without, and
     the text of a config inside them, which MMEngine runs as Python when it resumes, is dropped.
     """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'VitdenseRunner':
+        """As MMEngine's.
+
+        Raises:
+            UserError: what a class of the config refused; the traceback is in the log.
+        """
+        try:
+            return super().from_cfg(cfg)
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            log = MMLogger.get_current_instance()
+            log.error('The config cannot be built', exc_info=True)
+            where = f' (traceback in {shown(log.log_file)})' if log.log_file else ''
+            raise UserError(f'{cfg.filename}: cannot be built: {error}{where}') from error
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)

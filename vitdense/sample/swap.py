@@ -36,7 +36,9 @@ def swap_in(cfg: Config) -> None:
         if 'num_classes' in head:
             head['num_classes'] = len(CLASSES)
 
-    cfg.train_dataloader.update(batch_size=BATCH, batch_sampler=None)  # images of one shape: nothing to sort
+    # images of one shape need no sorting, and a sampler without end no new start after each epoch
+    sampler = dict(type='InfiniteSampler', shuffle=True)
+    cfg.train_dataloader.update(batch_size=BATCH, sampler=sampler, batch_sampler=None)
     cfg.train_cfg = dict(
         type='IterBasedTrainLoop', max_iters=ITERATIONS, val_interval=ITERATIONS // VALIDATIONS
     )
