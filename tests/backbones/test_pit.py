@@ -161,7 +161,7 @@ def test_weights_under_timms_names_give_timms_numbers():
 
 
 def test_a_model_that_timm_has_not_is_an_error():
-    with pytest.raises(RuntimeError, match='pit_xxl_224'):
+    with pytest.raises(ValueError, match='pit_xxl_224'):
         load_released(PiT(ARCH), 'timm:pit_xxl_224')
 
 
