@@ -6,4 +6,5 @@ with read_base():
     from ._base_.backbones.transcnn import *
     from ._base_.heads.retinanet import *
 
-model.update(backbone=backbone, neck=dict(in_channels=channels))
+model.update(backbone=backbone, neck=dict(in_channels=channels, start_level=strides.index(8)))
+optim_wrapper.update(paramwise_cfg=paramwise_cfg)

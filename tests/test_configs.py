@@ -3,11 +3,13 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))
@@ -48,6 +50,9 @@ for path in paths:
         map_channels=[map.shape[1] for map in maps],
         map_strides=[int(side) // map.shape[3] for map in maps],
         neck_channels=cfg.model.get('neck', {}).get('in_channels'),
+        head_channels=[
+            cfg.model[name].in_channels for name in ('decode_head', 'auxiliary_head') if name in cfg.model
+        ],
         level_strides=[[int(side) // level.shape[3], int(side) // level.shape[2]] for level in levels],
         anchor_strides=anchors,
         model=str(model),
@@ -107,14 +112,20 @@ def test_a_leaf_is_a_command_a_head_a_backbone_and_their_join(leaf):
     assert fragments == [f'_base_.backbones.{backbone}', f'_base_.heads.{head}']
     assert all(node.names[0].name == '*' for node in inherited.body)
 
-    assert all(join.func.attr == 'update' for join in joins)
-    (join,) = [join for join in joins if join.func.value.id == 'model']
-    assert {word.arg: getattr(word.value, 'id', None) for word in join.keywords}['backbone'] == 'backbone'
+    assert [ast.unparse(join.func) for join in joins] == ['model.update', 'optim_wrapper.update']
+    model, optimizer = ({word.arg: ast.unparse(word.value) for word in join.keywords} for join in joins)
+    assert model['backbone'] == 'backbone'
+    assert optimizer == {'paramwise_cfg': 'paramwise_cfg'}
+    numbers = [node for join in joins for node in ast.walk(join) if isinstance(node, ast.Constant)]
+    assert {node.value for node in numbers} <= {8, 2, 3}  # stride 8, the last two or three maps: no channels
 
 
 @pytest.mark.parametrize('fragment', FRAGMENTS, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_a_fragment_says_what_it_is_and_some_config_inherits_it(fragment):
-    assert ast.get_docstring(ast.parse(fragment.read_text()))
+    story = ast.get_docstring(ast.parse(fragment.read_text()))
+    assert story
+    if "for a config of one's own" in story:
+        return
     inherited = set()
     for config in (*LEAVES, *FRAGMENTS):
         for block in ast.walk(ast.parse(config.read_text())):
@@ -125,6 +136,29 @@ def test_a_fragment_says_what_it_is_and_some_config_inherits_it(fragment):
     assert fragment in inherited
 
 
+def test_there_is_a_leaf_for_every_head_on_every_backbone():
+    backbones = {path.stem for path in (CONFIGS / '_base_/backbones').glob('*.py')} - {'__init__'}
+    assert len(backbones) == 6
+    assert {leaf.stem for leaf in LEAVES} == {
+        f'{head}_{backbone}' for head in HEADS for backbone in backbones
+    }
+
+
+def test_a_config_of_ones_own_takes_another_schedule(tmp_path):
+    shutil.copytree(CONFIGS, tmp_path / 'configs')
+    own = tmp_path / 'configs/own.py'
+    own.write_text(
+        'from mmengine.config import read_base\n'
+        'with read_base():\n'
+        '    from .pspnet_transcnn import *\n'
+        '    from ._base_.schedules.segmentor_80k import *\n'
+    )
+    cfg = Config.fromfile(own)
+    assert (cfg.train_cfg.max_iters, cfg.param_scheduler[-1].end) == (80_000, 80_000)
+    assert cfg.optim_wrapper.paramwise_cfg.norm_decay_mult == 0
+    assert cfg.model.decode_head.in_channels == [128, 256, 512]
+
+
 @each_leaf
 def test_the_neck_and_the_heads_fit_the_backbone(built, leaf):
     report = built[0][leaf.stem]
@@ -133,6 +167,9 @@ def test_the_neck_and_the_heads_fit_the_backbone(built, leaf):
     assert report['strides'] == report['backbone_strides'] == report['map_strides']
     if report['scope'] == 'mmdet':
         assert report['neck_channels'] == report['channels']
+    else:
+        assert report['head_channels'] == [report['channels'][-3:], report['channels'][-2]]
+        assert report['strides'][-3:] == [8, 16, 32]
 
 
 @each_leaf

@@ -5,3 +5,4 @@ from vitdense.backbones import TransCNN
 backbone = dict(type=TransCNN, arch='tiny')
 channels = [64, 128, 256, 512]
 strides = [4, 8, 16, 32]
+paramwise_cfg = dict(norm_decay_mult=0.0)

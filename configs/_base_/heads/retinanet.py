@@ -1,6 +1,6 @@
 """RetinaNet (Lin et al., ICCV 2017), with the settings of MMDetection's retinanet_r50_fpn_1x_coco.
 
-The backbone fragment brings `backbone` and `channels`; the neck reads every level but a stride-4 one and
+The backbone fragment brings `backbone` and `channels`; the neck reads the levels from stride 8 on and
 adds two, for strides 8 to 128.
 """
 
@@ -24,7 +24,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=32,
     ),
-    neck=dict(type=FPN, out_channels=256, start_level=1, add_extra_convs='on_input', num_outs=5),
+    neck=dict(type=FPN, out_channels=256, add_extra_convs='on_input', num_outs=5),
     bbox_head=dict(
         type=RetinaHead,
         num_classes=80,

@@ -1,0 +1,11 @@
+"""SuperViT on DeiT-S; each training step draws a setting of the dials, from the paper's sizes and rates."""
+
+from vitdense.backbones import SuperViT
+
+backbone = dict(type=SuperViT, arch='deit_s', scales=[4 / 7, 5 / 7, 6 / 7, 1], keep_rates=[0.5, 0.7, 1])
+channels = [96, 192, 384, 384]
+strides = [4, 8, 16, 32]
+paramwise_cfg = dict(
+    norm_decay_mult=0.0,
+    custom_keys={'stem.positions': dict(decay_mult=0.0), 'stem.class_token': dict(decay_mult=0.0)},
+)

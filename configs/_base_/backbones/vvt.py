@@ -1,0 +1,8 @@
+"""VVT; `--arch small`, `medium` or `large` for the larger variants."""
+
+from vitdense.backbones import VVT
+
+backbone = dict(type=VVT, arch='tiny')
+channels = [96, 160, 320, 512]
+strides = [4, 8, 16, 32]
+paramwise_cfg = dict(norm_decay_mult=0.0)

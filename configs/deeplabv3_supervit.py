@@ -1,0 +1,14 @@
+"""DeepLabv3 on SuperViT: `python tools/train.py configs/deeplabv3_supervit.py`."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.backbones.supervit import *
+    from ._base_.heads.deeplabv3 import *
+
+model.update(
+    backbone=backbone,
+    decode_head=dict(in_channels=channels[-3:]),
+    auxiliary_head=dict(in_channels=channels[-2]),
+)
+optim_wrapper.update(paramwise_cfg=paramwise_cfg)

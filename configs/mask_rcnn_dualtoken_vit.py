@@ -1,0 +1,12 @@
+"""Mask R-CNN on DualToken-ViT: `python tools/train.py configs/mask_rcnn_dualtoken_vit.py`."""
+
+from mmengine.config import read_base
+
+from vitdense.necks import ExtraLevelFPN
+
+with read_base():
+    from ._base_.backbones.dualtoken_vit import *
+    from ._base_.heads.mask_rcnn import *
+
+model.update(backbone=backbone, neck=dict(type=ExtraLevelFPN, in_channels=channels))
+optim_wrapper.update(paramwise_cfg=paramwise_cfg)

@@ -1,0 +1,10 @@
+"""Mask R-CNN on SuperViT: `python tools/train.py configs/mask_rcnn_supervit.py`."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.backbones.supervit import *
+    from ._base_.heads.mask_rcnn import *
+
+model.update(backbone=backbone, neck=dict(in_channels=channels))
+optim_wrapper.update(paramwise_cfg=paramwise_cfg)

@@ -1,0 +1,14 @@
+"""PSPNet on TransCNN: `python tools/train.py configs/pspnet_transcnn.py`."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.backbones.transcnn import *
+    from ._base_.heads.pspnet import *
+
+model.update(
+    backbone=backbone,
+    decode_head=dict(in_channels=channels[-3:]),
+    auxiliary_head=dict(in_channels=channels[-2]),
+)
+optim_wrapper.update(paramwise_cfg=paramwise_cfg)
