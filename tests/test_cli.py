@@ -308,6 +308,42 @@ def test_released_weights_are_in_the_backbone_when_training_begins(call, tmp_pat
             assert torch.equal(state[f'backbone.{name}'], tensor), name
 
 
+SUPER = '''"""RetinaNet on a SuperViT small enough for a test."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .configs.retinanet_supervit import *
+
+arch = dict(
+    image_sizes=[96, 128], patch_size=16, dim=16, depth=3, heads=2, mlp_ratio=2, pruned_blocks=[1]
+)
+model.backbone.update(arch=arch)
+model.neck.update(in_channels=[4, 8, 16, 16], out_channels=16)
+model.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader.update(num_workers=0, persistent_workers=False)
+test_dataloader.dataset.update(indices=4)
+'''
+
+
+def test_one_checkpoint_of_supervit_is_tested_at_every_setting_of_its_dials(call, tmp_path):
+    (tmp_path / 'super.py').write_text(SUPER)
+    call(cli.train, 'super.py', '--sample', '--work-dir', 'run', '--cfg-options', *BRIEF)
+    settings = ['1:1', '1:0.5', '3/4:0.5']
+    done = call(cli.test, 'super.py', 'run/iter_2.pth', '--sample', '--work-dir', 'out', '--dials', *settings)
+    assert (done.code, done.err) == (0, '')
+    assert done.out.count('  model  RetinaNet on SuperViT\n') == 1
+    rows = re.findall(r'│ +([\d.]+) │ +([\d.]+) │ +([\d.]+) G │ +(\d+) ms │', done.out)
+    assert [row[:2] for row in rows] == [('1', '1'), ('1', '0.5'), ('0.75', '0.5')]
+    costs = [float(row[2]) for row in rows]
+    assert costs == sorted(costs, reverse=True)
+    assert len(set(costs)) == 3
+
+    done = call(cli.test, 'tiny.py', 'run/iter_2.pth', '--sample', '--dials', '2:1')
+    assert refused(done).startswith('--dials 2:1: expected SCALE:KEEP_RATE')
+
+
 def test_two_processes_share_a_batch_and_report_once(tmp_path):
     torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
     words = ['--launcher', 'pytorch', '--sample', '--work-dir', 'out', '--cfg-options', *BRIEF]

@@ -14,6 +14,7 @@ from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_m
 from .engine import config, work_dir
 from .engine.amp import use_amp
 from .engine.console import make_console, quiet
+from .engine.dial import Setting, sweep, table
 from .engine.errors import UserError
 from .engine.variant import set_arch
 
@@ -44,6 +45,13 @@ def test() -> None:
     """`tools/test.py`."""
     p = _parser('Score a checkpoint on the validation images.')
     p.add_argument('checkpoint', help='.pth file of a training run')
+    p.add_argument(
+        '--dials',
+        nargs='+',
+        type=Setting.parse,
+        metavar='SCALE:KEEP_RATE',
+        help='SuperViT: score, multiply-adds and time at each of these settings, such as 1:1 1:0.7 4/7:0.5',
+    )
     _run(_test, p)
 
 
@@ -101,7 +109,10 @@ def _test(args: argparse.Namespace) -> None:
     progress = ProgressHook(console)
     runner.register_hook(progress)
     with contextlib.closing(progress):
-        runner.test()
+        if args.dials:
+            console.print(table(list(sweep(runner, args.dials))))
+        else:
+            runner.test()
     if is_main_process():
         picture = Path(cfg.work_dir) / 'predictions.png'
         draw_predictions(runner, runner.test_dataloader.dataset, picture)
@@ -109,14 +120,21 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _parser(description: str) -> argparse.ArgumentParser:
-    """The arguments that all the tools share."""
+    """The arguments that all tools that run a model share."""
+    p = _data_parser(description)
+    p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
+    p.add_argument('--work-dir', metavar='DIR', help='where results go (default: work_dirs/<config>)')
+    p.add_argument('--launcher', choices=['none', *STARTERS], default='none')
+    p.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return p
+
+
+def _data_parser(description: str) -> argparse.ArgumentParser:
+    """A config and its data: the arguments that all the tools share."""
     p = argparse.ArgumentParser(description=description)
     p.add_argument('config', help='configs/<head>_<backbone>.py')
     p.add_argument('--sample', action='store_true', help='run on the built-in drawn images')
-    p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
     p.add_argument('--data-root', metavar='DIR', help='where the data is')
-    p.add_argument('--work-dir', metavar='DIR', help='where results go (default: work_dirs/<config>)')
-    p.add_argument('--launcher', choices=['none', *STARTERS], default='none')
     p.add_argument(
         '--cfg-options',
         nargs='+',
@@ -126,7 +144,6 @@ def _parser(description: str) -> argparse.ArgumentParser:
         metavar='KEY=VALUE',
         help='overwrite entries of the config, such as train_dataloader.batch_size=4',
     )
-    p.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return p
 
 
@@ -190,6 +207,7 @@ def _join(cfg: Config) -> None:
     if cfg.launcher != 'pytorch':
         raise UserError(f'--launcher {cfg.launcher} needs GPUs; without: torchrun and --launcher pytorch')
     cfg.env_cfg.dist_cfg.backend = 'gloo'
+    cfg.pop('sync_bn', None)  # torch's synchronised batch norm is for GPUs
     torch.distributed.init_process_group('gloo')
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',

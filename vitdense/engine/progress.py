@@ -41,6 +41,7 @@ class ProgressHook(Hook):
         self.console = console
         self.bar: Progress | None = None
         self.tasks: dict[str, int] = {}
+        self.announced = False
         self.last_line = 0.0
         self.opened: dict[str, tuple[float, int]] = {}  # when each task began, and how far along
 
@@ -82,8 +83,10 @@ class ProgressHook(Hook):
         self._scores(metrics, 'test')
 
     def _announce(self, runner: Runner, training: bool) -> None:
-        for label, text in preamble(runner, training):
-            self.console.print(f'[bold]{label:>9}[/]  {text}')
+        if not self.announced:  # a checkpoint can be tested several times in a run
+            for label, text in preamble(runner, training):
+                self.console.print(f'[bold]{label:>9}[/]  {text}')
+            self.announced = True
 
     def _open(self, task: str, total: int, done: int = 0) -> None:
         self.last_line = time.monotonic()

@@ -23,8 +23,8 @@ from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 IMAGES = 6
 SIDE = 384  # pixels of the longer side of a drawn image
-SCORE = 0.3  # predictions below are not drawn
-OVERLAP = 0.6  # of two predictions that overlap more, whatever their classes, the better one is drawn
+SCORE = 0.4  # predictions below are not drawn
+OVERLAP = 0.5  # of two predictions that overlap more, whatever their classes, the better one is drawn
 
 
 def draw_curves(work_dir: str | Path, path: str | Path) -> None:

@@ -3,6 +3,8 @@
     with read_base():
         from .pspnet_transcnn import *
         from ._base_.schedules.segmentor_80k import *
+
+The optimizer stays, with the decay exceptions that its backbone asks for.
 """
 
 from mmengine.optim import LinearLR, PolyLR

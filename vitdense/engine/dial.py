@@ -1,0 +1,119 @@
+"""One checkpoint of SuperViT at several settings of its dials: what each costs and what it scores."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from rich.table import Table
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from .errors import UserError
+
+
+class Setting(NamedTuple):
+    """Both dials."""
+
+    scale: float
+    keep_rate: float
+
+    @classmethod
+    def parse(cls, text: str) -> 'Setting':
+        """`'1:0.7'` or `'4/7:0.5'`, the scale and the keep rate.
+
+        Raises:
+            UserError: not two numbers above 0 and at most 1.
+        """
+        try:
+            scale, keep_rate = (float(Fraction(part)) for part in text.split(':'))
+        except (ValueError, ZeroDivisionError):
+            scale = keep_rate = 0
+        if not (0 < scale <= 1 and 0 < keep_rate <= 1):
+            raise UserError(
+                f'--dials {text}: expected SCALE:KEEP_RATE, both above 0 and at most 1, as in 1:0.7 or 4/7:1'
+            )
+        return cls(scale, keep_rate)
+
+
+class Point(NamedTuple):
+    """A setting, and what came of it."""
+
+    setting: Setting
+    scores: Mapping[str, float]
+    multiply_adds: int
+    """Of the backbone, for the first image."""
+    size: tuple[int, int]
+    """H, W of the first image, as the backbone sees it."""
+    seconds: float
+    """Median of an iteration of the test, the whole model's."""
+
+
+class _Watch(Hook):
+    """Times the iterations of a test."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        self.start = time.perf_counter()
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def sweep(runner: Runner, settings: Sequence[Setting]) -> Iterator[Point]:
+    """Test a runner's model at each setting.
+
+    Raises:
+        UserError: its backbone has no such dials.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    backbone = model.backbone
+    if not (hasattr(backbone, 'scale') and hasattr(backbone, 'keep_rate')):
+        raise UserError(f'--dials: {type(backbone).__name__} has none; SuperViT has')
+    watch = _Watch()
+    runner.register_hook(watch, priority='VERY_LOW')
+    for setting in settings:
+        backbone.scale, backbone.keep_rate = setting
+        watch.seconds.clear()
+        scores = runner.test()
+        image = _first_image(runner, model)
+        yield Point(
+            setting, scores, _multiply_adds(backbone, image), tuple(image.shape[2:]), median(watch.seconds)
+        )
+
+
+def table(points: Sequence[Point]) -> Table:
+    """The points as rows: the cost, then every score that has a value."""
+    names = [name for name, value in points[0].scores.items() if value != -1]
+    height, width = points[0].size
+    shown = Table(title=f'dials (multiply-adds of the backbone at {height}×{width})', title_justify='left')
+    for column in ('scale', 'keep rate', 'multiply-adds', 'time', *(_short(name) for name in names)):
+        shown.add_column(column, justify='right')
+    for setting, scores, multiply_adds, _, seconds in points:
+        cost = f'{multiply_adds / 1e9:#.3g} G', f'{1000 * seconds:.0f} ms'
+        values = (f'{scores[name]:.3f}' if name in scores else '–' for name in names)
+        shown.add_row(f'{setting.scale:.3g}', f'{setting.keep_rate:.3g}', *cost, *values)
+    return shown
+
+
+def _short(name: str) -> str:
+    return name.split('/')[-1].replace('_', ' ')
+
+
+def _first_image(runner: Runner, model: Any) -> torch.Tensor:
+    batch = next(iter(runner.test_dataloader))
+    return model.data_preprocessor(batch, training=False)['inputs'][:1]
+
+
+def _multiply_adds(backbone: nn.Module, image: torch.Tensor) -> int:
+    backbone.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        backbone(image)
+    return counter.get_total_flops() // 2
