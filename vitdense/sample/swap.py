@@ -1,6 +1,7 @@
 """`--sample`: a config as it is, but on the sample world.
 
-Data, classes, image size, batch and schedule change; the model, its heads and the pipelines stay.
+Data, classes, image size, batch and schedule change; the model, its heads and the pipelines stay. Classes are
+named by their whole names, because a class, once assigned to a config, is not dumped as text that reloads.
 """
 
 from collections.abc import Iterator
@@ -8,49 +9,77 @@ from typing import Any
 
 from mmengine.config import Config
 
-from . import CLASSES, SIZE, THING_PALETTE, root
+from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
 BATCH = 8
-ITERATIONS = 500
+ITERATIONS = 450
 VALIDATIONS = 2  # the last at the end
 LEARNING_RATE = 2.5e-4
 GRADIENT_NORM = 1.0  # the heads have no norms: from scratch, larger steps throw them back
 WARM_UP = 50  # iterations
 
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
 
 def swap_in(cfg: Config) -> None:
-    """Put the sample world in place of the config's data, in place.
+    """Put the sample world in place of the config's data, COCO or ADE20K, in place."""
+    segments = 'seg_map_path' in cfg.train_dataloader.dataset.data_prefix
+    classes = _label_maps(cfg) if segments else _boxes_and_masks(cfg)
+    for part in _dicts(cfg.model):
+        if 'num_classes' in part:
+            part['num_classes'] = len(classes)
+    for transform in _dicts([cfg[loader].dataset.pipeline for loader in LOADERS]):
+        for key in ('scale', 'crop_size'):
+            if key in transform:
+                transform[key] = (SIZE, SIZE)
+    if 'size' in cfg.model.data_preprocessor:
+        cfg.model.data_preprocessor.size = (SIZE, SIZE)
+    _schedule(cfg)
 
-    The detectors' data only: COCO's layout.
-    """
-    coco = root() / 'coco'
+
+def _boxes_and_masks(cfg: Config) -> tuple[str, ...]:
+    cfg.data_root = f'{root()}/coco/'
     metainfo = dict(classes=CLASSES, palette=list(THING_PALETTE))
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        cfg[name].dataset.update(data_root=f'{coco}/', metainfo=metainfo)
-        for transform in cfg[name].dataset.pipeline:
-            if 'scale' in transform:
-                transform.scale = (SIZE, SIZE)
+    for name in LOADERS:
+        cfg[name].dataset.update(data_root=cfg.data_root, metainfo=metainfo)
     for name in ('val', 'test'):
-        cfg[f'{name}_evaluator'].ann_file = f'{coco}/annotations/instances_val2017.json'
-    for head in _dicts(cfg.model):
-        if 'num_classes' in head:
-            head['num_classes'] = len(CLASSES)
+        cfg[f'{name}_evaluator'].ann_file = f'{cfg.data_root}annotations/instances_val2017.json'
+    return CLASSES
 
-    # images of one shape need no sorting, and a sampler without end no new start after each epoch
-    sampler = dict(type='InfiniteSampler', shuffle=True)
-    cfg.train_dataloader.update(batch_size=BATCH, sampler=sampler, batch_sampler=None)
-    cfg.train_cfg = dict(
-        type='IterBasedTrainLoop', max_iters=ITERATIONS, val_interval=ITERATIONS // VALIDATIONS
+
+def _label_maps(cfg: Config) -> tuple[str, ...]:
+    cfg.data_root = f'{root()}/ade/ADEChallengeData2016/'
+    for name in LOADERS:
+        cfg[name].dataset.update(
+            type='mmseg.datasets.BaseSegDataset',  # ADE20K's own knows its 150 classes only
+            data_root=cfg.data_root,
+            metainfo=dict(classes=SEG_CLASSES, palette=list(SEG_PALETTE)),
+            img_suffix='.png',
+            reduce_zero_label=True,
+        )
+    return SEG_CLASSES
+
+
+def _schedule(cfg: Config) -> None:
+    every = ITERATIONS // VALIDATIONS
+    cfg.train_dataloader.update(
+        batch_size=BATCH,
+        num_workers=2,
+        # images of one shape need no sorting, and a sampler without end no new start after each epoch
+        sampler=dict(type='mmengine.dataset.InfiniteSampler', shuffle=True),
+        batch_sampler=None,
     )
+    cfg.train_cfg = dict(type='mmengine.runner.IterBasedTrainLoop', max_iters=ITERATIONS, val_interval=every)
     cfg.optim_wrapper.optimizer.lr = LEARNING_RATE
     cfg.optim_wrapper.clip_grad = dict(max_norm=GRADIENT_NORM)
+    cosine = dict(type='mmengine.optim.CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)
     cfg.param_scheduler = [
-        dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=WARM_UP),
-        dict(type='CosineAnnealingLR', by_epoch=False, begin=WARM_UP, end=ITERATIONS, eta_min_ratio=0.01),
+        dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=WARM_UP),
+        dict(cosine, begin=WARM_UP, end=ITERATIONS),
     ]
     cfg.log_processor.by_epoch = False
     cfg.default_hooks.logger.interval = 10
-    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=ITERATIONS // VALIDATIONS, max_keep_ckpts=1)
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=every, max_keep_ckpts=1)
 
 
 def _dicts(node: Any) -> Iterator[dict]:
