@@ -1,0 +1,62 @@
+"""The gate trains and scores the same eight images, always alike, and believes nothing but the scores."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from vitdense import learnability
+from vitdense.learnability import Fit, narrow
+from vitdense.sample.swap import swap_in
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
+
+@pytest.mark.parametrize('name', ['retinanet_pit', 'mask_rcnn_vvt', 'pspnet_hatnet'])
+def test_the_same_eight_images_are_trained_on_and_scored_without_chance(name, tmp_path):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    swap_in(cfg)
+    narrow(cfg, tmp_path)
+    init_default_scope(cfg.default_scope)
+    train, val = (DATASETS.build(cfg[f'{split}_dataloader'].dataset) for split in ('train', 'val'))
+    assert len(train) == len(val) == 8
+    paths = [[data[i]['data_samples'].img_path for i in range(8)] for data in (train, val)]
+    assert paths[0] == paths[1]
+    assert len(set(paths[0])) == 8
+    for i in range(8):
+        first, again = train[i]['inputs'], train[i]['inputs']
+        assert first.equal(again)
+        assert first.equal(val[i]['inputs'])
+    if 'ann_file' in cfg.val_evaluator:
+        assert cfg.val_evaluator.ann_file == cfg.val_dataloader.dataset.ann_file
+        assert all(len(data[i]['data_samples'].gt_instances) for data in (train, val) for i in range(8))
+
+
+@pytest.mark.parametrize(
+    ('scores', 'fitted'),
+    [
+        (dict(bbox_mAP_50=0.9), True),
+        (dict(bbox_mAP_50=0.899), False),
+        (dict(bbox_mAP_50=0.95, segm_mAP_50=0.849), False),
+        (dict(bbox_mAP_50=0.95, segm_mAP_50=0.85), True),
+        (dict(mIoU=85.0), True),
+        (dict(mIoU=84.99), False),
+        (dict(mIoU=float('nan')), False),
+        ({}, False),
+    ],
+)
+def test_every_score_must_reach_its_goal(scores, fitted):
+    assert Fit(scores, 400, 1.0).fitted is fitted
+
+
+def test_a_config_that_breaks_is_told_and_does_not_end_the_others(tmp_path, monkeypatch, capfd):
+    for name in ('first', 'second'):
+        (tmp_path / f'{name}.py').write_text(f"raise RuntimeError('{name} is broken')\n")
+    with pytest.raises(SystemExit) as ended:
+        learnability.main([str(tmp_path / 'first.py'), str(tmp_path / 'second.py')])
+    assert ended.value.code == 1
+    out = capfd.readouterr().out
+    assert 'first is broken' in out
+    assert 'second is broken' in out
+    assert out.count(' NO ') == 2

@@ -1,0 +1,158 @@
+"""The learnability gate: every config, trained on eight images until it has fitted them.
+
+A network with a dead branch, shifted features or a wrong normalisation does not come far, whatever its loss
+does. The eight images are the sample world's, without augmentation, and are scored themselves.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.table import Table
+
+from .engine.config import load_config
+from .engine.console import make_console, quiet
+from .sample.swap import swap_in
+
+IMAGES = 8
+ITERATIONS = 400
+FIRST, EVERY = 100, 50  # when it is looked whether they are fitted already
+LEARNING_RATE = 5e-4
+AUGMENTATIONS = ('RandomFlip', 'PhotoMetricDistortion')
+
+# What has to be reached, by the name that MMDetection's and MMSegmentation's metrics give it.
+GOALS = {
+    'bbox_mAP_50': 0.9,
+    'segm_mAP_50': 0.85,
+    'mIoU': 85.0,
+}
+
+
+class Fit(NamedTuple):
+    """What came of a config."""
+
+    scores: Mapping[str, float]
+    """Those that have a goal, at the end."""
+    iterations: int
+    minutes: float
+    error: str = ''
+
+    @property
+    def fitted(self) -> bool:
+        return bool(self.scores) and all(value >= GOALS[name] for name, value in self.scores.items())
+
+
+class _StopWhenFitted(Hook):
+    """Ends a training as soon as every goal is reached."""
+
+    def __init__(self) -> None:
+        self.fit = Fit({}, 0, 0.0)
+
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
+        scores = {name.split('/')[-1]: value for name, value in (metrics or {}).items()}
+        self.fit = Fit({name: scores[name] for name in GOALS if name in scores}, runner.iter, 0.0)
+        runner.train_loop.stop_training = self.fit.fitted
+
+
+def fit(path: str) -> Fit:
+    """Train one config on the eight images, in a folder that is removed afterwards."""
+    from .engine.runner import VitdenseRunner
+
+    start = time.monotonic()
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        cfg = load_config(path)
+        cfg.work_dir = folder
+        swap_in(cfg)
+        narrow(cfg, Path(folder))
+        runner = VitdenseRunner.from_cfg(cfg)
+        watch = _StopWhenFitted()
+        runner.register_hook(watch)
+        runner.train()
+    return watch.fit._replace(minutes=(time.monotonic() - start) / 60)
+
+
+def narrow(cfg: Config, folder: Path) -> None:
+    """Leave eight images, and no augmentation, of a config on the sample world."""
+    train = cfg.train_dataloader.dataset
+    train.pipeline = [step for step in train.pipeline if _name(step) not in AUGMENTATIONS]
+    for step in train.pipeline:
+        if 'ratio_range' in step:
+            step.ratio_range = (1.0, 1.0)
+    for loader in ('val_dataloader', 'test_dataloader'):
+        cfg[loader].dataset.data_prefix = train.data_prefix
+        if 'ann_file' in train:
+            cfg[loader].dataset.ann_file = _eight(Path(train.data_root, train.ann_file), folder)
+            cfg.val_evaluator.ann_file = cfg.test_evaluator.ann_file = cfg[loader].dataset.ann_file
+        else:
+            cfg[loader].dataset.indices = IMAGES
+    if 'ann_file' in train:
+        train.ann_file = cfg.val_dataloader.dataset.ann_file
+    else:
+        train.indices = IMAGES
+
+    cfg.train_cfg.update(max_iters=ITERATIONS, val_begin=FIRST, val_interval=EVERY)
+    cfg.optim_wrapper.optimizer.lr = LEARNING_RATE
+    cfg.param_scheduler[-1].end = ITERATIONS
+    cfg.default_hooks.checkpoint.update(interval=ITERATIONS, save_last=False)
+
+
+def _eight(annotations: Path, folder: Path) -> str:
+    """The annotations of the first eight images that have something on them, in a file of their own."""
+    whole = json.loads(annotations.read_text())
+    shown = {annotation['image_id'] for annotation in whole['annotations'] if not annotation['iscrowd']}
+    images = [image for image in whole['images'] if image['id'] in shown][:IMAGES]
+    kept = {image['id'] for image in images}
+    whole['images'] = images
+    whole['annotations'] = [a for a in whole['annotations'] if a['image_id'] in kept]
+    path = folder / 'eight.json'
+    path.write_text(json.dumps(whole))
+    return str(path)
+
+
+def _name(step: Any) -> str:
+    kind = step['type']
+    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`tools/learnability.py`: a line for each config as it ends, then a table; exit code 1 if one fails."""
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument('configs', nargs='+', help='configs/<head>_<backbone>.py')
+    args = p.parse_args(arguments)
+    console = make_console()
+    fits = {}
+    for path in args.configs:
+        # a process for each: one that breaks does not end the others, and none sees what another registers
+        with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as process:
+            try:
+                fits[path] = process.submit(fit, path).result()
+            except Exception as error:  # whatever a config can do
+                fits[path] = Fit({}, 0, 0.0, error=f'{type(error).__name__}: {error}')
+        console.print(f'{Path(path).stem:>24}  {_said(fits[path])}')
+    table = Table(title=f'fitted to {IMAGES} images within {ITERATIONS} iterations', title_justify='left')
+    for column in ('config', *GOALS, 'iterations', 'minutes', 'fitted'):
+        table.add_column(column.replace('_', ' '), justify='left' if column == 'config' else 'right')
+    for path, result in fits.items():
+        scores = (f'{result.scores[name]:.3g}' if name in result.scores else '' for name in GOALS)
+        end = str(result.iterations), f'{result.minutes:.1f}', 'yes' if result.fitted else 'NO'
+        table.add_row(Path(path).stem, *scores, *end)
+    console.print(table)
+    sys.exit(0 if all(result.fitted for result in fits.values()) else 1)
+
+
+def _said(result: Fit) -> str:
+    if result.error:
+        return result.error
+    scores = ', '.join(f'{name.replace("_", " ")} {value:.3g}' for name, value in result.scores.items())
+    verdict = 'fitted' if result.fitted else 'NOT FITTED'
+    return f'{verdict}: {scores} after {result.iterations} iterations, {result.minutes:.1f} min'
