@@ -78,7 +78,7 @@ def _schedule(cfg: Config) -> None:
         dict(cosine, begin=WARM_UP, end=ITERATIONS),
     ]
     cfg.log_processor.by_epoch = False
-    cfg.default_hooks.logger.interval = 10
+    cfg.default_hooks.logger.update(interval=10, log_metric_by_epoch=False)
     cfg.default_hooks.checkpoint.update(by_epoch=False, interval=every, max_keep_ckpts=1)
 
 
