@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -53,6 +54,24 @@ def test() -> None:
         help='SuperViT: score, multiply-adds and time at each of these settings, such as 1:1 1:0.7 4/7:0.5',
     )
     _run(_test, p)
+
+
+def complexity() -> None:
+    """`tools/complexity.py`."""
+    p = argparse.ArgumentParser(description='Parameters, multiply-adds and activations, by part.')
+    p.add_argument('configs', nargs='+', metavar='config', help='configs/<head>_<backbone>.py')
+    p.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='of the image (default: 800 1280 for detectors, 512 512 for segmentors)',
+    )
+    p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
+    p.add_argument('--stages', action='store_true', help='the backbone by its stages')
+    p.add_argument('--json', action='store_true', help='print JSON, in units, instead of a table')
+    p.set_defaults(local_rank=0)
+    _run(_complexity, p)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -117,6 +136,26 @@ def _test(args: argparse.Namespace) -> None:
         picture = Path(cfg.work_dir) / 'predictions.png'
         draw_predictions(runner, runner.test_dataloader.dataset, picture)
         say_files(console, {'predictions': picture, 'log': runner.logger.log_file})
+
+
+def _complexity(args: argparse.Namespace) -> None:
+    from .complexity import model_cost, table
+
+    if args.size and min(args.size) < 1:
+        raise UserError(f'--size {args.size[0]} {args.size[1]}: expected pixels, 1 or more')
+    costs = {}
+    for path in args.configs:
+        cfg = config.load_config(path)
+        if args.arch:
+            set_arch(cfg, args.arch)
+        costs[Path(path).stem] = model_cost(cfg, args.size, args.stages)
+    if args.json:
+        parts = {
+            name: {part: cost._asdict() for part, cost in parts.items()} for name, parts in costs.items()
+        }
+        make_console().print_json(json.dumps(parts))
+    else:
+        make_console().print(table(costs))
 
 
 def _parser(description: str) -> argparse.ArgumentParser:

@@ -11,9 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from rich.table import Table
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from ..complexity import cost
 from .errors import UserError
 
 
@@ -84,9 +83,8 @@ def sweep(runner: Runner, settings: Sequence[Setting]) -> Iterator[Point]:
         watch.seconds.clear()
         scores = runner.test()
         image = _first_image(runner, model)
-        yield Point(
-            setting, scores, _multiply_adds(backbone, image), tuple(image.shape[2:]), median(watch.seconds)
-        )
+        multiply_adds = cost(backbone, image)[0].multiply_adds
+        yield Point(setting, scores, multiply_adds, tuple(image.shape[2:]), median(watch.seconds))
 
 
 def table(points: Sequence[Point]) -> Table:
@@ -110,10 +108,3 @@ def _short(name: str) -> str:
 def _first_image(runner: Runner, model: Any) -> torch.Tensor:
     batch = next(iter(runner.test_dataloader))
     return model.data_preprocessor(batch, training=False)['inputs'][:1]
-
-
-def _multiply_adds(backbone: nn.Module, image: torch.Tensor) -> int:
-    backbone.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        backbone(image)
-    return counter.get_total_flops() // 2

@@ -1,0 +1,143 @@
+"""Costs are those that one computes by hand, whatever kernels a device has, and none is left out."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from torch import nn
+
+from vitdense import cli
+from vitdense.backbones import PiT, SuperViT
+from vitdense.complexity import Cost, cost, model_cost
+
+CONFIGS = Path(cli.__file__).parents[1] / 'configs'
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(24, 72)
+        self.convs = nn.ModuleList([nn.Conv2d(24, 16, 3, stride=2, padding=1, groups=4), nn.Conv2d(16, 8, 1)])
+
+    def forward(self, tokens):
+        q, k, v = self.qkv(tokens).view(2, 35, 3, 4, 6).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 5, 7, 24)
+        for conv in self.convs:
+            out = conv(out.movedim(-1, 1)).movedim(1, -1)
+        return out
+
+
+@pytest.mark.parametrize('device', ['cpu', 'meta'])
+@pytest.mark.parametrize('gradients', [True, False])
+def test_costs_are_those_of_the_definitions(device, gradients):
+    """The CPU's attention is one fused operator, the meta device's two products."""
+    module = Attention().to(device).requires_grad_(gradients)
+    whole, inside, out = cost(module, torch.zeros(2, 35, 24, device=device))
+    assert out.shape == (2, 3, 4, 8)
+    projection = 2 * 35 * 24 * 72
+    convs = 2 * 12 * 16 * 9 * 6, 2 * 12 * 8 * 16
+    attention = 2 * 4 * 2 * 35 * 35 * 6
+    pixels = 2 * 35 * 72, 2 * 12 * 16, 2 * 12 * 8
+    parameters = 24 * 72 + 72, 16 * 6 * 9 + 16, 8 * 16 + 8
+    assert whole == Cost(sum(parameters), projection + sum(convs), attention, sum(pixels))
+    assert whole.multiply_adds == projection + sum(convs) + attention
+    assert inside['qkv'] == Cost(parameters[0], projection, 0, pixels[0])
+    assert inside['convs'] == Cost(sum(parameters[1:]), sum(convs), 0, sum(pixels[1:]))
+    assert inside['convs.1'] == Cost(parameters[2], convs[1], 0, pixels[2])
+    assert list(inside) == ['qkv', 'convs', 'convs.0', 'convs.1']
+    assert not module.qkv._forward_hooks  # nothing of the counting stays behind
+    assert not module.qkv._forward_pre_hooks
+
+
+def test_pits_attention_is_between_all_tokens_of_a_stage():
+    with torch.device('meta'):
+        pit, image = PiT('s'), torch.empty(1, 3, 128, 256)
+    a = pit.arch
+    expected = 0
+    for heads, depth, (height, width) in zip(a.heads, a.depths, ((16, 32), (8, 16), (4, 8)), strict=True):
+        expected += depth * 2 * (height * width + 1) ** 2 * heads * a.head_dim
+    assert cost(pit, image)[0].attention == expected
+
+
+def test_supervits_dial_is_seen():
+    with torch.device('meta'):
+        backbone, image = SuperViT('deit_s'), torch.empty(1, 3, 224, 224)
+    backbone.scale, backbone.keep_rate = 1, 1
+    full = cost(backbone.eval(), image)[0].multiply_adds
+    backbone.keep_rate = 0.5
+    assert cost(backbone, image)[0].multiply_adds < 0.6 * full
+
+
+@pytest.mark.parametrize('name', ['retinanet_hatnet', 'mask_rcnn_transcnn', 'deeplabv3_vvt'])
+def test_the_parts_of_a_model_are_all_of_it(name):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    parts = model_cost(cfg)
+    stages = model_cost(cfg, stages=True)
+    assert len(stages) >= len(parts) + 4  # the stem and four stages in place of the backbone
+    assert sum(stages.values(), Cost()) == sum(parts.values(), Cost())
+    with torch.device('meta'):
+        from mmengine.registry import MODELS
+
+        model = MODELS.build(cfg.model)
+    only_trains = getattr(model, 'auxiliary_head', None) or nn.Module()
+    counted = sum(part.parameters for part in parts.values())
+    assert counted == sum(p.numel() for p in model.parameters()) - sum(
+        p.numel() for p in only_trains.parameters()
+    )
+
+
+def test_mmdetections_heads_cost_what_their_papers_say():
+    """RPN, box head on 1000 regions and mask head on 100, at 800 × 1280."""
+    parts = model_cost(Config.fromfile(CONFIGS / 'mask_rcnn_transcnn.py'))
+    giga = {name: round(part.layers / 1e9, 2) for name, part in parts.items()}
+    assert (giga['rpn_head'], giga['bbox_head'], giga['mask_head']) == (50.62, 14.30, 52.99)
+
+
+@pytest.fixture
+def tool(monkeypatch, capfd):
+    def run(*words):
+        monkeypatch.setattr(sys, 'argv', ['tools/complexity.py', *map(str, words)])
+        monkeypatch.setenv('LOCAL_RANK', '0')
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.complexity()
+        except SystemExit as end:
+            code = end.code
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def test_the_tool_prints_a_table_or_json(tool):
+    configs = [CONFIGS / 'retinanet_transcnn.py', CONFIGS / 'pspnet_transcnn.py']
+    code, out, err = tool(*configs, '--json', '--arch', 'small', '--size', 65, 130)
+    assert (code, err) == (0, '')
+    parts = json.loads(out)
+    assert list(parts) == ['retinanet_transcnn', 'pspnet_transcnn']
+    assert list(parts['retinanet_transcnn']) == ['backbone', 'neck', 'bbox_head']
+    cfg = Config.fromfile(configs[0])
+    cfg.model.backbone.arch = 'small'
+    backbone = model_cost(cfg, (65, 130))['backbone']
+    assert parts['retinanet_transcnn']['backbone'] == backbone._asdict()
+
+    code, out, err = tool(configs[0], '--arch', 'small', '--size', 65, 130)
+    assert (code, err) == (0, '')
+    assert f'{backbone.parameters / 1e6:.2f} M' in out
+    assert f'{backbone.multiply_adds / 1e9:.2f} G' in out
+
+
+@pytest.mark.parametrize(
+    ('words', 'sentence'),
+    [
+        (['--size', '0', '10'], '--size 0 10: expected pixels, 1 or more'),
+        (['--arch', 'huge'], "--arch: TransCNN has no arch 'huge'; known: tiny, small, medium, large"),
+    ],
+)
+def test_what_cannot_be_counted_is_one_line(tool, words, sentence):
+    code, out, err = tool(CONFIGS / 'retinanet_transcnn.py', *words)
+    assert (code, out, err) == (2, '', f'error: {sentence}\n')

@@ -1,0 +1,6 @@
+"""What models cost, by part: `python tools/complexity.py configs/*_transcnn.py --stages`; needs no data."""
+
+from vitdense.cli import complexity
+
+if __name__ == '__main__':
+    complexity()
