@@ -74,6 +74,13 @@ def complexity() -> None:
     _run(_complexity, p)
 
 
+def check_data() -> None:
+    """`tools/check_data.py`."""
+    p = _data_parser('Check the files that a config trains and validates on; exit code 1 if any is at fault.')
+    p.set_defaults(arch=None, launcher='none', local_rank=0)
+    _run(_check_data, p)
+
+
 def _train(args: argparse.Namespace) -> None:
     cfg = _prepare(args, config.LOADERS[:2])
     if args.weights:
@@ -156,6 +163,14 @@ def _complexity(args: argparse.Namespace) -> None:
         make_console().print_json(json.dumps(parts))
     else:
         make_console().print(table(costs))
+
+
+def _check_data(args: argparse.Namespace) -> None:
+    cfg = _prepare(args, ())
+    from .data_check import check_config
+
+    if not check_config(cfg, make_console()):
+        sys.exit(1)
 
 
 def _parser(description: str) -> argparse.ArgumentParser:

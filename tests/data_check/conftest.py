@@ -1,0 +1,134 @@
+"""Small folders of data, whole until a test damages them, and the tool to check them."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import cv2
+import pytest
+from small_data import CLASSES, coco_split, labels, picture
+
+from vitdense import cli
+
+COCO = """
+default_scope = 'mmdet'
+model = dict()
+data_root = 'data/'
+pipeline = [dict(type='LoadAnnotations', with_bbox=True, with_mask={masks})]
+for split in ('train', 'val'):
+    dataset = dict(
+        type='CocoDataset',
+        data_root=data_root,
+        ann_file=split + '.json',
+        data_prefix=dict(img=split + '/'),
+        metainfo=dict(classes={classes}),
+        test_mode=split == 'val',
+        pipeline=pipeline,
+    )
+    globals()[split + '_dataloader'] = dict(dataset=dataset)
+"""
+ADE = """
+default_scope = 'mmseg'
+model = dict()
+data_root = 'data/'
+for split in ('training', 'validation'):
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='images/' + split, seg_map_path='annotations/' + split),
+        metainfo=dict(classes={classes}),
+        reduce_zero_label=True,
+    )
+    dataset.update({more})
+    globals()[dict(training='train', validation='val')[split] + '_dataloader'] = dict(dataset=dataset)
+"""
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    def found(self, word):
+        """The examples of every kind of `word`, 'fault' or 'doubt': {kind: [line, …]}; counts must agree."""
+        kinds, kind = {}, None
+        for line in self.out.splitlines():
+            if head := re.fullmatch(r'(fault|doubt)  (.+?): (\d+)(?: \(.*\))?', line):
+                kind = head[2]
+                if head[1] == word:
+                    kinds[kind] = (int(head[3]), [])
+            elif line.startswith('    ') and kind in kinds:
+                kinds[kind][1].append(line.strip())
+        for kind, (count, lines) in kinds.items():
+            more = re.fullmatch(r'and (\d+) more', lines[-1])
+            assert count == (5 + int(more[1]) if more else len(lines)), kind
+        return {kind: lines for kind, (_, lines) in kinds.items()}
+
+    faults = property(lambda self: self.found('fault'))
+    doubts = property(lambda self: self.found('doubt'))
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch, capfd):
+    """The tool with its arguments, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words):
+        monkeypatch.setattr(sys, 'argv', ['tools/check_data.py', *map(str, words)])
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.check_data()
+        except SystemExit as end:
+            code = end.code
+        return Outcome(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def coco(tmp_path, tool):
+    """COCO's layout: documents to change, then `check()`; images are under `data/train`, `data/val`."""
+    splits = dict(
+        train=coco_split(1, ['a.jpg', 'b.jpg', 'c.png']), val=coco_split(31, ['d.jpg', 'e.jpg', 'f.jpg'])
+    )
+    data = tmp_path / 'data'
+    for split, document in splits.items():
+        (data / split).mkdir(parents=True)
+        for image in document['images']:
+            cv2.imwrite(str(data / split / image['file_name']), picture(image['id']))
+
+    def check(masks=False, classes=CLASSES):
+        for split, document in splits.items():
+            (data / f'{split}.json').write_text(json.dumps(document))
+        return recheck(masks, classes)
+
+    def recheck(masks=False, classes=CLASSES):
+        Path('config.py').write_text(COCO.format(classes=classes, masks=masks))
+        return tool('config.py')
+
+    return SimpleNamespace(data=data, check=check, recheck=recheck, **splits)
+
+
+@pytest.fixture
+def ade(tmp_path, tool):
+    """ADE20K's layout, 3 training and 2 validation images, to damage before `check()`."""
+    data = tmp_path / 'data'
+    for split, names in dict(training='abc', validation='de').items():
+        for folder in ('images', 'annotations'):
+            (data / folder / split).mkdir(parents=True)
+        for name in names:
+            cv2.imwrite(str(data / 'images' / split / f'{name}.jpg'), picture(ord(name)))
+            cv2.imwrite(str(data / 'annotations' / split / f'{name}.png'), labels())
+
+    def check(classes=CLASSES, **more):
+        Path('config.py').write_text(ADE.format(classes=classes, more=more))
+        return tool('config.py')
+
+    return SimpleNamespace(data=data, check=check)

@@ -1,0 +1,216 @@
+"""What a folder of images and label maps can be at fault in, as MMSegmentation would read it."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from mmseg.datasets import ADE20KDataset
+from PIL import Image
+from small_data import HEIGHT, WIDTH, labels
+
+from vitdense.data_check import check_dataset
+
+WHERE = 'annotations/training/b.png'
+
+
+def only(done, kind):
+    """The lines of a kind of fault, which is the only one."""
+    assert (done.code, done.err) == (1, '')
+    assert done.faults.keys() == {kind}
+    return done.faults[kind]
+
+
+def put(ade, values):
+    Image.fromarray(values).save(ade.data / WHERE)
+
+
+def test_a_whole_folder_has_neither_faults_nor_doubts(ade):
+    done = ade.check()
+    assert (done.code, done.err, done.faults, done.doubts) == (0, '', {}, {})
+    assert '│ images         │     3 │     2 │' in done.out
+    assert '│ label maps     │     3 │     2 │' in done.out
+    assert '│ ignored pixels │ 25.0% │ 25.0% │' in done.out
+
+
+# ---- files -------------------------------------------------------------------------------------------------
+
+
+def test_an_image_without_label_map(ade):
+    (ade.data / WHERE).unlink()
+    assert only(ade.check(), 'images without label map') == [
+        f'{WHERE}: no such file; expected the label map of images/training/b.jpg'
+    ]
+
+
+def test_a_label_map_without_image(ade):
+    (ade.data / 'images/training/b.jpg').unlink()
+    assert only(ade.check(), 'label maps without image') == [
+        f'{WHERE}: no image; expected images/training/b.jpg'
+    ]
+
+
+@pytest.mark.parametrize(
+    ('place', 'kept', 'kind'),
+    [
+        ('images/training/b.jpg', -40, 'truncated images'),
+        ('images/training/b.jpg', 1, 'unreadable images'),
+        (WHERE, -20, 'truncated label maps'),
+        (WHERE, 1, 'unreadable label maps'),
+    ],
+)
+def test_a_damaged_file(ade, place, kept, kind):
+    path = ade.data / place
+    path.write_bytes(path.read_bytes()[:kept])
+    [line] = only(ade.check(), kind)
+    assert line.startswith(f'{place}: ')
+
+
+def test_a_label_map_of_another_size(ade):
+    put(ade, labels()[1:])
+    assert only(ade.check(), 'label maps of another size than their image') == [
+        f'{WHERE}: height 29, width 40; expected height 30, width 40, as its image'
+    ]
+
+
+@pytest.mark.parametrize('folder', ['images', 'annotations'])
+def test_a_missing_folder(ade, folder):
+    shutil.rmtree(ade.data / folder / 'training')
+    [line] = only(ade.check(), 'missing folders')
+    assert line.startswith(f'{folder}/training/: no such folder')
+
+
+def test_a_folder_without_images_of_the_suffix_says_what_it_holds(ade):
+    done = ade.check(img_suffix='.jpeg')
+    assert only(done, 'empty sets') == [
+        'images/training: no image, but 3 named *.jpg; expected files named *.jpeg',
+        'images/validation: no image, but 2 named *.jpg; expected files named *.jpeg',
+    ]
+
+
+def test_images_may_be_named_by_a_file(ade):
+    names = ade.data / 'names.txt'
+    names.write_text('a\n')
+    (ade.data / 'images/validation/a.jpg').write_bytes((ade.data / 'images/training/a.jpg').read_bytes())
+    (ade.data / 'annotations/validation/a.png').write_bytes(
+        (ade.data / 'annotations/training/a.png').read_bytes()
+    )
+    done = ade.check(ann_file='names.txt')
+    assert (done.code, done.faults) == (0, {})
+    assert '│ images                               │     1 │     1 │' in done.out
+    names.write_text('a\n../validation/d\n')
+    assert 'file names that leave the folder' in ade.check(ann_file='names.txt').faults
+    names.write_text('')
+    assert (
+        ade.check(ann_file='names.txt').faults['empty sets'][0].startswith('names.txt: no image, but 3 named')
+    )
+    names.write_bytes(b'\xff')
+    assert 'lists of names that cannot be read' in ade.check(ann_file='names.txt').faults
+    names.unlink()
+    assert 'lists of names that cannot be read' in ade.check(ann_file='names.txt').faults
+
+
+# ---- values ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('values', 'form'),
+    [
+        (np.zeros((HEIGHT, WIDTH, 3), np.uint8), 'RGB'),
+        (np.zeros((HEIGHT, WIDTH, 4), np.uint8), 'RGBA'),
+        (np.zeros((HEIGHT, WIDTH), bool), '1'),
+    ],
+)
+def test_a_label_map_of_another_form(ade, values, form):
+    put(ade, values)
+    [line] = only(ade.check(), 'label maps of another pixel form')
+    assert line.startswith(f'{WHERE}: pixels of form {form} (as Pillow calls it); expected one channel of 8')
+
+
+@pytest.mark.parametrize(
+    ('value', 'dtype', 'reduce', 'read', 'expected'),
+    [
+        (4, np.uint8, True, '3', '1 to 3, which become 0 to 2, or 0 and 255, which are ignored'),
+        (254, np.uint8, True, '253', '1 to 3, which become 0 to 2, or 0 and 255, which are ignored'),
+        (258, np.uint16, True, "1 ('fish')", '1 to 3, which become'),
+        (256, np.uint16, True, '255 (ignored)', '1 to 3, which become'),
+        (4, np.uint8, False, '4', '0 to 2, or 255, which is ignored'),
+        (258, np.uint16, False, "2 ('house')", '0 to 2, or 255, which is ignored'),
+    ],
+)
+def test_a_value_that_is_no_class_is_told_as_it_is_and_as_it_is_read(
+    ade, value, dtype, reduce, read, expected
+):
+    for path in ade.data.glob('annotations/*/*'):
+        cv2.imwrite(str(path), labels() if reduce else labels() % 3)
+    values = (labels() if reduce else labels() % 3).astype(dtype)
+    values[:3] = value
+    put(ade, values)
+    [line] = only(ade.check(reduce_zero_label=reduce), 'label maps with values that are no class')
+    assert line.startswith(
+        f'{WHERE}: value {value} in 10.0% of its pixels, read as {read}; expected {expected}'
+    )
+
+
+def test_several_values_are_told_together(ade):
+    values = labels()
+    values[0, :6] = (9, 10, 11, 12, 13, 14)
+    put(ade, values)
+    [line] = only(ade.check(), 'label maps with values that are no class')
+    assert ': values 9, 10, 11, 12, … in 0.5% of its pixels, read as 8, 9, 10, 11, …;' in line
+
+
+@pytest.mark.parametrize(('reduce', 'values'), [(True, [0, 1, 2, 3, 255]), (False, [0, 1, 2, 255])])
+def test_every_value_that_may_be_there_is_no_fault(ade, reduce, values):
+    for path in ade.data.glob('annotations/*/*'):
+        cv2.imwrite(str(path), np.resize(values, (HEIGHT, WIDTH)).astype(np.uint8))
+    done = ade.check(reduce_zero_label=reduce)
+    assert (done.code, done.faults, done.doubts) == (0, {}, {})
+
+
+def test_a_class_that_never_occurs_is_a_doubt(ade):
+    for path in ade.data.glob('annotations/training/*'):
+        cv2.imwrite(str(path), np.minimum(labels(), 2))
+    done = ade.check()
+    assert (done.code, done.faults) == (0, {})
+    assert done.doubts['classes that never occur'] == [
+        "annotations/training/, class 'house': no pixel; expected value 3 somewhere"
+    ]
+
+
+def test_a_label_map_that_is_all_ignored_is_a_doubt(ade):
+    put(ade, np.zeros((HEIGHT, WIDTH), np.uint8))
+    done = ade.check()
+    assert (done.code, done.faults) == (0, {})
+    assert done.doubts['label maps with every pixel ignored'] == [
+        f'{WHERE}: only 0; expected a pixel of some class'
+    ]
+
+
+def test_an_image_that_is_in_training_and_in_validation_is_a_doubt(ade):
+    for path in [*ade.data.glob('*/training/a.*')]:
+        shutil.copy(path, path.parents[1] / 'validation')
+    assert ade.check().doubts['images that are in two splits'] == [
+        'val image a.jpg: the same bytes as in train; expected an image of its own'
+    ]
+
+
+def test_ade20k_itself_has_150_classes_from_1(ade):
+    for value, faults in ((150, 0), (151, 1)):
+        values = labels()
+        values[0, 0] = value
+        put(ade, values)
+        prefix = dict(img_path='images/training', seg_map_path='annotations/training')
+        found = check_dataset('train', dict(type=ADE20KDataset, data_root=str(ade.data), data_prefix=prefix))
+        assert sum(count for kind, count in found.counts.items() if kind.fault) == faults
+
+
+def test_some_of_ade20ks_classes_leave_the_others_ignored(ade):
+    """MMSegmentation maps the classes of the file to those of the config."""
+    prefix = dict(img_path='images/training', seg_map_path='annotations/training')
+    some = dict(
+        type=ADE20KDataset, data_root=str(ade.data), data_prefix=prefix, metainfo=dict(classes=('sky',))
+    )
+    found = check_dataset('train', some)
+    assert not found.counts
+    assert found.facts['ignored pixels'] == '75.0%'

@@ -1,0 +1,99 @@
+"""What a check finds: each kind of fault or doubt with its count and its first examples."""
+
+import os
+import reprlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+EXAMPLES = 5  # shown of each kind
+LONGEST = 160  # characters of a name or of a value that are shown
+
+
+class Kind(NamedTuple):
+    """One way for data to be wrong.
+
+    name: in the plural, as the table and the list call it.
+    note: what follows from it in a run, where that is not plain.
+    fault: a run stumbles over it or learns wrongly; otherwise a doubt, which may be meant.
+    """
+
+    name: str
+    note: str = ''
+    fault: bool = True
+
+
+MISSING_FOLDER = Kind('missing folders')
+EMPTY = Kind('empty sets')
+LEAVES = Kind('file names that leave the folder')
+NEVER = Kind('classes that never occur', fault=False)
+
+
+@dataclass
+class Findings:
+    """All that was found in one split.
+
+    facts: labels and values of the first rows of the table.
+    images: the path of each image that is there, by its name inside the folder of the split.
+    """
+
+    split: str
+    facts: dict[str, str] = field(default_factory=dict)
+    images: dict[str, Path] = field(default_factory=dict)
+    counts: Counter[Kind] = field(default_factory=Counter)
+    examples: defaultdict[Kind, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, kind: Kind, where: str, came: str, expected: str) -> None:
+        self.counts[kind] += 1
+        if self.counts[kind] <= EXAMPLES:
+            self.examples[kind].append(f'{_legible(where)}: {_legible(came)}; expected {_legible(expected)}')
+
+
+class _Short(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxdict = 2, 8, 3
+        self.maxstring = self.maxlong = self.maxother = 60
+
+    def repr_NoneType(self, value: None, level: int) -> str:
+        return 'null'
+
+    def repr_bool(self, value: bool, level: int) -> str:
+        return 'true' if value else 'false'
+
+
+short = _Short().repr  # a value of a JSON file, cut where it is long
+
+
+def called(entry: dict, key: str) -> str:
+    """An entry's value, for a message: `height None`, or `no height`."""
+    return f'{key} {short(entry[key])}' if key in entry else f'no {key}'
+
+
+def inside(path: str | Path, root: str | Path | None) -> str:
+    """A path as seen from the data's folder, where it lies inside."""
+    path, root = os.path.abspath(path), os.path.abspath(root or '')
+    return os.path.relpath(path, root) if path.startswith(root.rstrip(os.sep) + os.sep) else path
+
+
+def leaves(name: str) -> bool:
+    """Whether a file name leads out of the folder that it is joined to."""
+    return os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir
+
+
+def _legible(text: str) -> str:
+    """One line that cannot steer a terminal, whatever a file's author put into a name."""
+    if len(text) > LONGEST:
+        text = f'{text[: LONGEST - 40]}…{text[-40:]}'
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
+
+
+def plural(count: int, noun: str) -> str:
+    return f'{count or "no"} {noun}' + ('' if count in (0, 1) else 's')
+
+
+def listed(values: Any) -> str:
+    """Values side by side, the first few."""
+    values = list(values)
+    return ', '.join(map(str, values[:4])) + (', …' if len(values) > 4 else '')
