@@ -7,7 +7,7 @@ with read_base():
     from ._base_.heads.deeplabv3 import *
 
 model.update(
-    backbone=backbone,
+    backbone=dict(backbone, out_indices=[1, 2, 3]),  # a level that no head reads would not learn
     decode_head=dict(in_channels=channels[-3:]),
     auxiliary_head=dict(in_channels=channels[-2]),
 )

@@ -26,20 +26,21 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from torch.utils._pytree import tree_leaves
 
 side, folder, *paths = sys.argv[1:]
 assert not any(name.startswith('vitdense') for name in sys.modules)
 for path in paths:
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
-    with torch.device('meta'), torch.no_grad():
+    with torch.device('meta'):
         model = MODELS.build(cfg.model).eval()
         image = torch.zeros(1, 3, int(side), int(side))
         maps = model.backbone(image)
         levels = model.extract_feat(image)
-        for name in ('rpn_head', 'bbox_head', 'decode_head', 'auxiliary_head'):
-            if hasattr(model, name):
-                getattr(model, name)(levels)  # raises where its channels do not fit
+        heads = [n for n in ('rpn_head', 'bbox_head', 'decode_head', 'auxiliary_head') if hasattr(model, n)]
+        answers = [getattr(model, name)(levels) for name in heads]  # raises where channels do not fit
+        sum(answer.sum() for answer in tree_leaves(answers)).backward()
     anchors = [head.prior_generator.strides for head in model.children() if hasattr(head, 'prior_generator')]
     report = dict(
         scope=cfg.default_scope,
@@ -55,6 +56,7 @@ for path in paths:
         ],
         level_strides=[[int(side) // level.shape[3], int(side) // level.shape[2]] for level in levels],
         anchor_strides=anchors,
+        idle=[name for name, p in model.named_parameters() if p.grad is None and 'roi_head' not in name],
         model=str(model),
         shapes={name: list(tensor.shape) for name, tensor in model.state_dict().items()},
     )
@@ -114,10 +116,10 @@ def test_a_leaf_is_a_command_a_head_a_backbone_and_their_join(leaf):
 
     assert [ast.unparse(join.func) for join in joins] == ['model.update', 'optim_wrapper.update']
     model, optimizer = ({word.arg: ast.unparse(word.value) for word in join.keywords} for join in joins)
-    assert model['backbone'] == 'backbone'
+    assert model['backbone'] in ('backbone', 'dict(backbone, out_indices=[1, 2, 3])')
     assert optimizer == {'paramwise_cfg': 'paramwise_cfg'}
     numbers = [node for join in joins for node in ast.walk(join) if isinstance(node, ast.Constant)]
-    assert {node.value for node in numbers} <= {8, 2, 3}  # stride 8, the last two or three maps: no channels
+    assert {node.value for node in numbers} <= {8, 1, 2, 3}  # stride 8, some of the maps: no channels
 
 
 @pytest.mark.parametrize('fragment', FRAGMENTS, ids=lambda path: str(path.relative_to(CONFIGS)))
@@ -163,13 +165,19 @@ def test_a_config_of_ones_own_takes_another_schedule(tmp_path):
 def test_the_neck_and_the_heads_fit_the_backbone(built, leaf):
     report = built[0][leaf.stem]
     assert report['scope'] == HEADS[head_of(leaf)]
-    assert report['channels'] == report['backbone_channels'] == report['map_channels']
-    assert report['strides'] == report['backbone_strides'] == report['map_strides']
+    channels, strides = report['backbone_channels'], report['backbone_strides']
+    assert report['map_channels'] == channels == report['channels'][-len(channels) :]
+    assert report['map_strides'] == strides == report['strides'][-len(strides) :]
     if report['scope'] == 'mmdet':
-        assert report['neck_channels'] == report['channels']
+        assert report['neck_channels'] == channels
     else:
-        assert report['head_channels'] == [report['channels'][-3:], report['channels'][-2]]
-        assert report['strides'][-3:] == [8, 16, 32]
+        assert report['head_channels'] == [channels[-3:], channels[-2]]
+        assert strides[-3:] == [8, 16, 32]
+
+
+@each_leaf
+def test_all_of_the_backbone_and_the_neck_learns(built, leaf):
+    assert built[0][leaf.stem]['idle'] == []
 
 
 @each_leaf

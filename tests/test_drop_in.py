@@ -45,13 +45,18 @@ def build(library: str, config: Config) -> nn.Module:
 
 
 def check_a_training_step(model: nn.Module, batch: dict[str, Any]) -> dict[str, float]:
-    """The losses, after showing that they are finite and that all of the backbone learns from them."""
+    """The losses, after showing that they are finite and that the backbone learns from them.
+
+    All of it does, but for the levels of SuperViT's pyramid that a head does not read.
+    """
     batch = model.data_preprocessor(batch, training=True)
     loss, losses = model.parse_losses(model(**batch, mode='loss'))
     assert loss.isfinite()
     loss.backward()
     gradients = {name: p.grad for name, p in model.backbone.named_parameters()}
-    assert not [name for name, gradient in gradients.items() if gradient is None]
+    idle = {name for name, gradient in gradients.items() if gradient is None}
+    assert {name.split('.')[0] for name in idle} <= {'levels'}
+    gradients = {name: gradient for name, gradient in gradients.items() if name not in idle}
     assert all(gradient.isfinite().all() for gradient in gradients.values())
     first = next(g for name, g in gradients.items() if name.startswith('stem.') and g.ndim == 4)
     assert first.any()  # of the convolution that sees the image
