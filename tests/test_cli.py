@@ -6,6 +6,7 @@ import pickle
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -363,6 +364,7 @@ def test_a_terminal_shows_bars_and_gets_its_cursor_back_after_an_interrupt(tmp_p
     child, terminal = pty.fork()
     if child == 0:  # the new process, whose terminal it is
         os.chdir(tmp_path)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in background
         os.environ.update(CUDA_VISIBLE_DEVICES='-1', TERM='xterm', COLUMNS='120')
         command = [sys.executable, str(TRAIN), 'tiny.py', '--sample', '--cfg-options', *options]
         os.execv(sys.executable, command)
