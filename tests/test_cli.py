@@ -320,7 +320,7 @@ arch = dict(
     image_sizes=[96, 128], patch_size=16, dim=16, depth=3, heads=2, mlp_ratio=2, pruned_blocks=[1]
 )
 model.backbone.update(arch=arch)
-model.neck.update(in_channels=[4, 8, 16, 16], out_channels=16)
+model.neck.update(in_channels=[8, 16, 16], out_channels=16)
 model.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
 for loader in (train_dataloader, val_dataloader, test_dataloader):
     loader.update(num_workers=0, persistent_workers=False)
@@ -343,6 +343,50 @@ def test_one_checkpoint_of_supervit_is_tested_at_every_setting_of_its_dials(call
 
     done = call(cli.test, 'tiny.py', 'run/iter_2.pth', '--sample', '--dials', '2:1')
     assert refused(done).startswith('--dials 2:1: expected SCALE:KEEP_RATE')
+
+
+SMALL_HEADS = {
+    'mask_rcnn': f"""
+model.neck.update(in_channels={ARCH['dims']}, out_channels=16)
+model.rpn_head.update(in_channels=16, feat_channels=16)
+model.roi_head.bbox_roi_extractor.update(out_channels=16)
+model.roi_head.mask_roi_extractor.update(out_channels=16)
+model.roi_head.bbox_head.update(in_channels=16, fc_out_channels=16)
+model.roi_head.mask_head.update(in_channels=16, conv_out_channels=16)
+model.test_cfg.rcnn.update(score_thr=0.0)
+""",
+    'pspnet': f"""
+model.decode_head.update(in_channels={ARCH['dims'][1:]}, channels=16)
+model.auxiliary_head.update(in_channels={ARCH['dims'][2]}, channels=16)
+""",
+}
+SMALL_HEADS['deeplabv3'] = SMALL_HEADS['pspnet']
+
+
+@pytest.mark.parametrize('head', SMALL_HEADS)
+def test_every_head_trains_scores_and_shows_its_predictions(call, tmp_path, head):
+    (tmp_path / f'{head}.py').write_text(
+        f'"""{head}, small enough for a test."""\n'
+        'from mmengine.config import read_base\n'
+        'with read_base():\n'
+        f'    from .configs.{head}_transcnn import *\n'
+        f'model.backbone.update(arch={ARCH})\n'
+        + SMALL_HEADS[head]
+        + 'for loader in (train_dataloader, val_dataloader, test_dataloader):\n'
+        '    loader.update(num_workers=0, persistent_workers=False)\n'
+    )
+    few = [f'{split}_dataloader.dataset.indices=4' for split in ('val', 'test')]
+    done = call(cli.train, f'{head}.py', '--sample', '--work-dir', 'run', '--cfg-options', *BRIEF, few[0])
+    assert (done.code, done.err) == (0, '')
+    scores = re.findall(r'│ (\w[\w ]+?) +│ +(\d+\.\d+|–) │', done.out)
+    expected = {'bbox mAP', 'segm mAP 50'} if head == 'mask_rcnn' else {'mIoU', 'aAcc'}
+    assert expected <= {name for name, _ in scores}
+    picture = cv2.imread(str(tmp_path / 'run' / 'predictions.png'))
+    assert picture.std() > 20
+    words = ['run/iter_2.pth', '--sample', '--cfg-options', few[1]]
+    done = call(cli.test, f'{head}.py', *words)
+    assert (done.code, done.err) == (0, '')
+    assert re.findall(r'│ (\w[\w ]+?) +│ +(\d+\.\d+|–) │', done.out) == scores
 
 
 def test_two_processes_share_a_batch_and_report_once(tmp_path):

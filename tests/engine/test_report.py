@@ -131,7 +131,7 @@ def test_a_label_map_is_coloured_and_unlabelled_pixels_are_not():
     labels = torch.full((1, 64, 64), 255)
     labels[:, :, :32] = 1
     image = torch.full((3, 64, 64), 128, dtype=torch.uint8)
-    picture = _drawn(image, PixelData(sem_seg=labels), ('red', 'blue'), (RED, BLUE)).float()
+    picture = _drawn(image, PixelData(data=labels), ('red', 'blue'), (RED, BLUE)).float()
     left, right = picture[:, :, : SIDE // 2].mean((1, 2)), picture[:, :, SIDE // 2 :].mean((1, 2))
     assert left[2] > 180 > 70 > left[0]
     assert right.tolist() == [128, 128, 128]
@@ -150,7 +150,7 @@ def test_of_the_predictions_the_confident_ones_are_drawn_and_of_two_on_one_thing
 
 
 def test_a_segmentors_answers_are_label_maps():
-    maps = [PixelData(sem_seg=torch.full((1, 4, 4), value)) for value in (0, 1)]
+    maps = [PixelData(data=torch.full((1, 4, 4), value)) for value in (0, 1)]
     truth, prediction = _answers(SegDataSample(gt_sem_seg=maps[0], pred_sem_seg=maps[1]))
-    assert (truth.sem_seg == 0).all()
-    assert (prediction.sem_seg == 1).all()
+    assert (truth.data == 0).all()
+    assert (prediction.data == 1).all()

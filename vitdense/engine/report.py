@@ -124,8 +124,8 @@ def _drawn(image: Tensor, answer: Any, classes: Any, palette: Any) -> Tensor:
     size = [round(side * enlarge) for side in image.shape[-2:]]
     canvas = F.interpolate(image[None].float(), size, mode='bicubic').round().clamp(0, 255).byte()[0]
     colours = [tuple(colour) for colour in palette]
-    if 'sem_seg' in answer:
-        labels = F.interpolate(answer.sem_seg[None].float(), size, mode='nearest')[0, 0]
+    if 'data' in answer:  # as MMSegmentation calls a label map
+        labels = F.interpolate(answer.data[None].float(), size, mode='nearest')[0, 0]
         masks = torch.stack([labels == index for index in range(len(classes))])
         return draw_segmentation_masks(canvas, masks, alpha=0.6, colors=colours)
     if len(answer) == 0:
