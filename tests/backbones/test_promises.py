@@ -566,6 +566,23 @@ def test_a_hundred_thousand_tokens_give_no_nan(name, device, dtype):
         assert m.any()
 
 
+# ---- fused for inference -----------------------------------------------------------------------------------
+
+
+@EVERY
+@torch.no_grad()
+def test_fused_it_gives_the_same_maps_with_fewer_norms(name):
+    plain, fused, image = build(name), build(name), images(2, 3, 75, 110)
+    assert fused.fuse() is fused
+    assert_near(fused(image), plain(image), 1e-4)
+    assert_near(fused.fuse()(image), plain(image), 1e-4)  # a second time changes nothing
+    if batch_norms(plain):
+        assert len(batch_norms(fused)) < len(batch_norms(plain)) / 2
+    with pytest.raises(RuntimeError, match='is fused, for inference; build another one to train it'):
+        fused.train()
+    assert fused.eval() is fused
+
+
 # ---- memory formats, compilers -----------------------------------------------------------------------------
 
 

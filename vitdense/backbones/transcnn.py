@@ -15,6 +15,7 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from ..layers.drop_path import drop_path_rates
+from ..layers.fold import fold_after
 from ..layers.hierarchical import HierarchicalAttention, HierarchicalBlock
 from .pyramid import Pyramid
 
@@ -68,6 +69,11 @@ class TwoBranchDownsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(self.conv_norm(self.conv(x)) + self.pool_norm(self.pool_conv(self.pool(x))))
+
+    def fold(self) -> None:
+        fold_after(self.conv, self.conv_norm)
+        fold_after(self.pool_conv, self.pool_norm)
+        self.conv_norm = self.pool_norm = nn.Identity()
 
 
 @MODELS.register_module()

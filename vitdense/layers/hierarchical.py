@@ -11,6 +11,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from .cells import from_cells, to_cells
+from .fold import fold_before
 
 Norm = Callable[[int], nn.Module]
 
@@ -64,6 +65,15 @@ class HierarchicalAttention(nn.Module):
         q = self.q(x).flatten(2).transpose(1, 2)  # (B, HW, C)
         kv = self.kv(self.pool_norm(self.pool(x))).flatten(2).transpose(1, 2)  # (B, ⌈H/r⌉⌈W/r⌉, 2C)
         return self.proj(x + self._map(self._attend(*self._heads(q, 1), *self._heads(kv, 2)), size))
+
+    def fold(self) -> None:
+        """Where the norm is a batch norm; `grid_norm` stays, whose output is also the residual."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            fold_before(self.norm, self.qkv)
+            self.norm = nn.Identity()
+            if self.grid_size > 1:
+                fold_before(self.pool_norm, self.kv)
+                self.pool_norm = nn.Identity()
 
     def _heads(self, tokens: Tensor, parts: int) -> tuple[Tensor, ...]:
         """(B, N, parts·C) → `parts` views (B, heads, N, head_dim)."""
