@@ -74,6 +74,34 @@ def complexity() -> None:
     _run(_complexity, p)
 
 
+def benchmark() -> None:
+    """`tools/benchmark.py`."""
+    p = argparse.ArgumentParser(description='Times of models, in turns, and their ratios.')
+    p.add_argument(
+        'models',
+        nargs='+',
+        metavar='MODEL',
+        help='BACKBONE:ARCH[,KEY=VALUE…], resnet50, swin_t, pvtv2_b2, timm:NAME, or a config',
+    )
+    p.add_argument('--size', nargs=2, type=int, default=(768, 1280), metavar=('HEIGHT', 'WIDTH'))
+    p.add_argument('--batch', type=int, default=1, metavar='N')
+    p.add_argument('--train', action='store_true', help='forward and backward, not the forward alone')
+    p.add_argument(
+        '--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32', help='of autocast'
+    )
+    p.add_argument('--compile', action='store_true', help='through torch.compile')
+    p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    p.add_argument('--threads', type=int, metavar='N', help='of the CPU (default: as torch has it)')
+    p.add_argument('--rounds', type=int, default=7, metavar='N', help='that are counted')
+    p.add_argument('--baseline', metavar='MODEL', help='that the ratios are to (default: the last)')
+    p.add_argument('--data', metavar='CONFIG', help='also time the training pipeline of a config')
+    p.add_argument('--sample', action='store_true', help='--data on the built-in drawn images')
+    p.add_argument('--json', metavar='FILE', help='write everything that was measured')
+    p.add_argument('--picture', metavar='FILE', help='latency against multiply-adds')
+    p.set_defaults(local_rank=0)
+    _run(_benchmark, p)
+
+
 def check_data() -> None:
     """`tools/check_data.py`."""
     p = _data_parser('Check the files that a config trains and validates on; exit code 1 if any is at fault.')
@@ -127,11 +155,13 @@ def _test(args: argparse.Namespace) -> None:
     cfg.work_dir = _agreed(args.work_dir or str(work_dir.HOME / f'{Path(args.config).stem}-test'))
 
     console = make_console()
+    from .engine.fuse import FuseHook
     from .engine.progress import ProgressHook, say_files
     from .engine.report import draw_predictions
     from .engine.runner import VitdenseRunner
 
     runner = VitdenseRunner.from_cfg(cfg)
+    runner.register_hook(FuseHook())
     progress = ProgressHook(console)
     runner.register_hook(progress)
     with contextlib.closing(progress):
@@ -163,6 +193,42 @@ def _complexity(args: argparse.Namespace) -> None:
         make_console().print_json(json.dumps(parts))
     else:
         make_console().print(table(costs))
+
+
+def _benchmark(args: argparse.Namespace) -> None:
+    from .benchmark import report
+    from .benchmark.contestants import Setting, contestant
+    from .benchmark.loading import loading
+    from .benchmark.stopwatch import matrix_product, race
+
+    baseline = args.baseline or args.models[-1]
+    if baseline not in args.models:
+        raise UserError(f'--baseline {baseline}: is none of the models: {", ".join(args.models)}')
+    for option in ('batch', 'rounds', 'threads'):
+        if getattr(args, option) is not None and getattr(args, option) < 1:
+            raise UserError(f'--{option} {getattr(args, option)}: expected 1 or more')
+    data = config.load_config(args.data) if args.data else None
+    if args.sample and data:
+        from .sample.swap import swap_in
+
+        swap_in(data)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
+    setting = Setting(args.batch, tuple(args.size), device, dtype, args.train, args.compile)
+    contestants = [contestant(name, setting) for name in dict.fromkeys(args.models)]
+    product = matrix_product(device, dtype)
+    timings = race({entry.name: entry.run for entry in contestants} | {'': product}, args.rounds, device)
+    found = report.results(setting, contestants, timings, timings[''], baseline)
+    console = make_console()
+    console.print(report.table(found))
+    if data:
+        found['data'] = loading(data)._asdict()
+        console.print(report.busy(found))
+    if args.json:
+        Path(args.json).write_text(json.dumps(found, indent=2))
+    if args.picture:
+        report.draw(found, args.picture)
 
 
 def _check_data(args: argparse.Namespace) -> None:

@@ -1,0 +1,152 @@
+"""A benchmark runs in turns, names what it ran, and computes what it shows. No time is judged here."""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from vitdense import backbones, cli
+from vitdense.benchmark.contestants import PEERS, Setting, contestant
+from vitdense.benchmark.report import results
+from vitdense.benchmark.stopwatch import PRODUCT, WARM_UP, Timing, _timing, matrix_product, race
+from vitdense.complexity import cost
+
+CONFIGS = Path(cli.__file__).parents[1] / 'configs'
+CPU = torch.device('cpu')
+
+
+def setting(**changes):
+    words = dict(batch=2, size=(64, 96), device=CPU, dtype=torch.float32, training=False, compiled=False)
+    return Setting(**words | changes)
+
+
+def test_models_run_in_turns_and_the_first_rounds_do_not_count():
+    ran = []
+    runs = {name: lambda name=name: ran.append(name) for name in 'abc'}
+    timings = race(runs, 5, CPU)
+    assert ran == list('abc') * (WARM_UP + 5)
+    assert list(timings) == list('abc')
+    assert all(0 <= timing.low <= timing.median <= timing.high for timing in timings.values())
+
+
+def test_a_timing_is_the_median_and_the_quartiles():
+    assert _timing([5.0, 1.0, 3.0, 2.0, 4.0, 7.0, 6.0]) == Timing(4.0, 2.0, 6.0)
+    assert _timing([2.0]) == Timing(2.0, 2.0, 2.0)
+
+
+def test_the_matrix_product_is_what_its_rate_is_computed_from():
+    assert matrix_product(CPU, torch.bfloat16)().shape == (PRODUCT, PRODUCT)
+
+
+@pytest.mark.parametrize('name', ['PiT:ti', 'DualTokenViT:t,token_grid=0', 'resnet50', 'timm:resnet18'])
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
+def test_a_model_is_run_as_it_is_set(name, training, dtype):
+    entry = contestant(name, setting(training=training, dtype=dtype))
+    entry.run()
+    assert entry.name == name
+    assert entry.cost.multiply_adds > 1e7
+
+
+@pytest.mark.parametrize('name', PEERS)
+def test_what_one_would_use_instead_has_its_published_parameters(name):
+    """Of the backbones, as MMDetection builds them."""
+    million = dict(resnet50=23.5, swin_t=27.5, pvtv2_b2=24.8)[name]
+    assert contestant(name, setting()).cost.parameters / 1e6 == pytest.approx(million, abs=0.06)
+
+
+def test_the_cost_is_that_of_one_image():
+    with torch.device('meta'):
+        backbone, image = backbones.VVT('tiny').eval(), torch.empty(1, 3, 64, 96)
+    assert contestant('VVT:tiny', setting()).cost == cost(backbone, image)[0]
+
+
+@pytest.mark.parametrize('name', ['retinanet_pit.py', 'pspnet_dualtoken_vit.py'])
+def test_a_whole_model_predicts(name):
+    entry = contestant(str(CONFIGS / name), setting())
+    entry.run()
+    assert entry.cost.parameters > 1e7
+
+
+def test_ratios_and_shares_are_computed_from_what_was_timed():
+    models = [contestant('PiT:ti', setting(training=True)), contestant('resnet50', setting(training=True))]
+    timings = {'PiT:ti': Timing(0.5, 0.4, 0.6), 'resnet50': Timing(2.0, 1.9, 2.2)}
+    found = results(setting(training=True), models, timings, Timing(0.1, 0.1, 0.1), 'resnet50')
+    rate = 2 * 2048**3 / 0.1
+    assert found['matrix_product_rate'] == rate
+    assert (found['task'], found['batch'], found['size']) == ('training step', 2, [64, 96])
+    for entry, seconds in zip(models, (0.5, 2.0), strict=True):
+        row = found['models'][entry.name]
+        assert row['ratio'] == seconds / 2.0
+        # forward and twice as much backward, of two images
+        assert row['share'] == pytest.approx(2 * 3 * 2 * entry.cost.multiply_adds / seconds / rate)
+
+
+@pytest.fixture
+def tool(monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+
+    def run(*words):
+        monkeypatch.setattr(sys, 'argv', ['tools/benchmark.py', *map(str, words)])
+        monkeypatch.setenv('LOCAL_RANK', '0')
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.benchmark()
+        except SystemExit as end:
+            code = end.code
+        return code, *capfd.readouterr()
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def test_the_tool_shows_a_table_and_writes_what_it_measured(tool):
+    words = ['--size', 64, 96, '--device', 'cpu', '--threads', 1, '--rounds', 2, '--baseline', 'PiT:ti']
+    data = [
+        '--data',
+        CONFIGS / 'retinanet_pit.py',
+        '--sample',
+        '--json',
+        'found.json',
+        '--picture',
+        'found.png',
+    ]
+    code, out, err = tool('PiT:ti', 'PiT:xs', *words, *data)
+    assert (code, err) == (0, '')
+    assert 'forward, 1×3×64×96, float32' in out
+    assert '× PiT:ti' in out
+    found = json.loads(Path('found.json').read_text())
+    assert list(found['models']) == ['PiT:ti', 'PiT:xs']
+    assert found['models']['PiT:ti']['ratio'] == 1
+    assert f'one worker gives {found["data"]["rate"]:.0f} images/s' in out
+    assert cv2.imread('found.png').std() > 10
+
+
+@pytest.mark.parametrize(
+    ('words', 'sentence'),
+    [
+        (['PiT:xxl'], "PiT:xxl: PiT has no arch 'xxl'; known: ti, xs, s, b"),
+        (['PiT:ti,depth=3'], 'PiT:ti,depth=3: '),
+        (['PiT:ti,padded'], "PiT:ti,padded: expected KEY=VALUE, got 'padded'"),
+        (['resnet5'], 'resnet5: no such model; known: '),
+        (['timm:pit_xxl'], 'timm:pit_xxl: timm has no such model'),
+        (['timm:pit_s_224', '--size', '64', '64'], 'timm:pit_s_224: does not take images of 64 × 64'),
+        (['PiT:ti', '--baseline', 'VVT:tiny'], '--baseline VVT:tiny: is none of the models: PiT:ti'),
+        (['PiT:ti', '--rounds', '0'], '--rounds 0: expected 1 or more'),
+        (['no.py'], 'no.py: no such config'),
+        (
+            [str(CONFIGS / 'retinanet_pit.py'), '--train'],
+            f'{CONFIGS}/retinanet_pit.py: a whole model is timed',
+        ),
+    ],
+)
+def test_what_cannot_be_timed_is_one_line(tool, words, sentence):
+    code, out, err = tool(*words, '--device', 'cpu')
+    assert (code, out) == (2, '')
+    assert err.startswith(f'error: {sentence}')
+    assert err.count('\n') == 1

@@ -1,0 +1,174 @@
+"""What can be timed, by the name that a person types."""
+
+import ast
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+from .. import backbones
+from ..complexity import Cost, cost, model_cost
+from ..engine.config import load_config
+from ..engine.errors import UserError
+
+# MMDetection's own, as its configs of these names build them.
+PEERS = {
+    'resnet50': dict(type='mmdet.ResNet', depth=50),
+    'swin_t': dict(
+        type='mmdet.SwinTransformer', embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)
+    ),
+    'pvtv2_b2': dict(type='mmdet.PyramidVisionTransformerV2', embed_dims=64, num_layers=[3, 4, 6, 3]),
+}
+
+
+class Setting(NamedTuple):
+    """What all contestants of a benchmark have in common.
+
+    size: (H, W).
+    dtype: float32, or what autocast computes in.
+    training: forward and backward, not the forward alone.
+    compiled: through `torch.compile`.
+    """
+
+    batch: int
+    size: tuple[int, int]
+    device: torch.device
+    dtype: torch.dtype
+    training: bool
+    compiled: bool
+
+    def autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+class Contestant(NamedTuple):
+    """A model, ready to run.
+
+    cost: of one image, forward.
+    """
+
+    name: str
+    cost: Cost
+    run: Callable[[], Any]
+
+
+def contestant(name: str, setting: Setting) -> Contestant:
+    """A model by its name.
+
+    Args:
+        name: a class of `vitdense.backbones` and a variant, `TransCNN:small`, with more of its arguments
+            where there are any, `SuperViT:deit_s,keep_rate=0.5`; a name in `PEERS`; `timm:` and a model of
+            timm, whose features are timed; or a config of a detector or a segmentor, ours by its path,
+            MMDetection's by `mmdet:retinanet/retinanet_r50_fpn_1x_coco.py`.
+        setting: what to run.
+
+    Raises:
+        UserError: there is no such model, or it does not take such images.
+    """
+    if name.endswith('.py'):
+        return _whole(name, setting)
+    backbone = _backbone(name).to(setting.device).to(memory_format=torch.channels_last)
+    backbone.train(setting.training)
+    features = backbone.forward_features if name.startswith('timm:') else backbone
+    image = torch.randn(setting.batch, 3, *setting.size, device=setting.device)
+    image = image.contiguous(memory_format=torch.channels_last)
+    try:
+        counted = _forward_cost(backbone, features, image[:1])
+    except (AssertionError, RuntimeError, ValueError) as error:
+        size = ' × '.join(map(str, setting.size))
+        raise UserError(f'{name}: does not take images of {size}: {error}') from error
+    if setting.compiled:
+        features = torch.compile(features)
+
+    def forward() -> None:
+        with torch.no_grad(), setting.autocast():
+            features(image)
+
+    def train() -> None:
+        with setting.autocast():
+            maps = features(image)
+        maps = [maps] if isinstance(maps, Tensor) else maps
+        sum(map.float().square().mean() for map in maps).backward()
+        for parameter in backbone.parameters():
+            parameter.grad = None
+
+    return Contestant(name, counted, train if setting.training else forward)
+
+
+def _forward_cost(backbone: nn.Module, features: Callable, image: Tensor) -> Cost:
+    training = backbone.training
+    backbone.eval()
+    counted, _, _ = cost(backbone, image)
+    backbone.train(training)
+    return counted
+
+
+def _backbone(name: str) -> nn.Module:
+    if name in PEERS:
+        import mmdet.models  # noqa: F401 (registers them)
+
+        return MODELS.build(PEERS[name])
+    kind, _, words = name.partition(':')
+    if kind == 'timm':
+        if not timm.is_model(words):
+            raise UserError(f'{name}: timm has no such model')
+        return timm.create_model(words, num_classes=0)
+    if kind not in backbones.__all__:
+        known = [*backbones.__all__, *PEERS, 'timm:NAME', 'CONFIG.py']
+        raise UserError(f'{name}: no such model; known: {", ".join(known)}')
+    arch, *more = words.split(',')
+    try:
+        arguments = dict(_argument(word) for word in more)
+        return getattr(backbones, kind)(arch or next(iter(getattr(backbones, kind).archs)), **arguments)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise UserError(f'{name}: {error}') from error
+
+
+def _argument(word: str) -> tuple[str, Any]:
+    key, equals, value = word.partition('=')
+    if not equals:
+        raise ValueError(f'expected KEY=VALUE, got {word!r}')
+    return key, ast.literal_eval(value)
+
+
+def _whole(name: str, setting: Setting) -> Contestant:
+    """A detector or a segmentor: from a normalised image to boxes or label maps."""
+    if setting.training:
+        raise UserError(f'{name}: a whole model is timed at inference; for a training step name its backbone')
+    path = name
+    if name.startswith('mmdet:'):
+        path = str(Path(find_spec('mmdet').origin).parent / '.mim/configs' / name.removeprefix('mmdet:'))
+    cfg = load_config(path)
+    cfg.setdefault('default_scope', 'mmdet')
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    model.eval().to(setting.device).to(memory_format=torch.channels_last)
+    if setting.compiled:
+        model.backbone = torch.compile(model.backbone)
+    image = torch.randn(setting.batch, 3, *setting.size, device=setting.device)
+    image = image.contiguous(memory_format=torch.channels_last)
+    samples = _samples(cfg, setting)
+
+    def predict() -> None:
+        with torch.no_grad(), setting.autocast():
+            model.predict(image, samples)
+
+    return Contestant(name, sum(model_cost(cfg, setting.size).values(), Cost()), predict)
+
+
+def _samples(cfg: Config, setting: Setting) -> Sequence[Any]:
+    size = dict(
+        img_shape=setting.size, ori_shape=setting.size, pad_shape=setting.size, batch_input_shape=setting.size
+    )
+    if cfg.default_scope == 'mmseg':
+        from mmseg.structures import SegDataSample as Sample
+    else:
+        from mmdet.structures import DetDataSample as Sample
+    return [Sample(metainfo=dict(size, scale_factor=(1.0, 1.0))) for _ in range(setting.batch)]
