@@ -17,6 +17,7 @@ from .engine.amp import use_amp
 from .engine.console import make_console, quiet
 from .engine.dial import Setting, sweep, table
 from .engine.errors import UserError
+from .engine.lint import check_arguments
 from .engine.variant import set_arch
 
 # What starts several processes, by launcher, and what it then sets in their environments.
@@ -308,6 +309,7 @@ def _prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
     if root:
         config.point_data_at(cfg, root)
     config.overwrite(cfg, options)
+    check_arguments(cfg)
     config.check_data(cfg, loaders)
     cfg.launcher = args.launcher
     return cfg

@@ -1,0 +1,128 @@
+"""An argument that nothing takes is found, named with its place, and never invented."""
+
+import random
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from vitdense.engine.errors import UserError
+from vitdense.engine.lint import arguments, check_arguments
+from vitdense.sample.swap import swap_in
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+LEAVES = sorted(CONFIGS.glob('*.py'))
+
+
+@pytest.mark.parametrize('leaf', LEAVES, ids=lambda leaf: leaf.stem)
+def test_our_configs_are_clean_also_on_the_sample_and_as_text(leaf, tmp_path):
+    cfg = Config.fromfile(leaf)
+    check_arguments(cfg)
+    swap_in(cfg)
+    check_arguments(cfg)
+    cfg.dump(tmp_path / leaf.name)
+    check_arguments(Config.fromfile(tmp_path / leaf.name))
+
+
+@pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
+def test_configs_that_the_libraries_ship_are_clean(library):
+    """Except for what is wrong in them."""
+    pytest.importorskip(f'{library}.models')
+    folder = Path(find_spec(library).origin).parent / '.mim/configs'
+    paths = sorted(path for path in folder.rglob('*.py') if '_base_' not in str(path))
+    known = ('qdtrack', 'tood', 'v3det', 'cascade_rpn', 'maskformer')
+    checked = 0
+    for path in random.Random(3).sample(paths, 25):
+        try:
+            cfg = Config.fromfile(path)
+        except (ImportError, FileNotFoundError):  # of what is not installed
+            continue
+        if path.parent.name not in known:
+            check_arguments(cfg)
+            checked += 1
+    assert checked > 15
+
+
+MISSPELT = {
+    'optim_wrapper.optimizer.update(weight_deacy=0.1)': (
+        "optim_wrapper.optimizer: AdamW has no argument 'weight_deacy'; did you mean weight_decay?"
+    ),
+    'train_dataloader.dataset.pipeline[0].update(to_float=True)': (
+        "train_dataloader.dataset.pipeline.0: LoadImageFromFile has no argument 'to_float'; did you mean "
+        'to_float32?'
+    ),
+    'model.backbone.update(out_indexes=[1, 2, 3])': (
+        "model.backbone: TransCNN has no argument 'out_indexes'; did you mean out_indices?"
+    ),
+    'model.test_cfg.rcnn = dict(nms=1)\nmodel.train_cfg.assigner.update(pos_iou=0.5)': (
+        "model.train_cfg.assigner: MaxIoUAssigner has no argument 'pos_iou'"
+    ),
+    'default_hooks.checkpoint.update(intervall=2)': (
+        "default_hooks.checkpoint: CheckpointHook has no argument 'intervall'; did you mean interval?"
+    ),
+}
+
+
+@pytest.mark.parametrize('line', MISSPELT)
+@pytest.mark.parametrize('dumped', [False, True], ids=['Python', 'text'])
+def test_a_misspelt_argument_is_named_with_the_nearest_and_its_place(tmp_path, line, dumped):
+    (tmp_path / 'configs').symlink_to(CONFIGS)
+    file = tmp_path / 'own.py'
+    file.write_text(
+        'from mmengine.config import read_base\n'
+        'with read_base():\n'
+        '    from .configs.retinanet_transcnn import *\n'
+        f'{line}\n'
+    )
+    cfg = Config.fromfile(file)
+    if dumped:
+        file = tmp_path / 'text.py'
+        cfg.dump(file)
+        cfg = Config.fromfile(file)
+    with pytest.raises(UserError) as error:
+        check_arguments(cfg)
+    heading, complaint = str(error.value).splitlines()
+    assert heading == f'{file}: what it sets and nothing takes:'
+    assert complaint.startswith(f'  {MISSPELT[line]}')
+    assert f'{file}:' in complaint
+    assert complaint.endswith(')')
+
+
+def test_the_file_that_is_named_is_the_one_that_set_it(tmp_path):
+    base, child = tmp_path / 'base.py', tmp_path / 'child.py'
+    base.write_text("model = dict(type='vitdense.backbones.PiT', arch='ti',\n    paded=True)\n")
+    child.write_text("_base_ = './base.py'\nmodel = dict(with_cp=True)\n")
+    with pytest.raises(UserError, match=rf"no argument 'paded'; did you mean padded\? \(set in {base}:2\)"):
+        check_arguments(Config.fromfile(child))
+
+
+class Own:
+    def __init__(self, a, *, b=1):
+        pass
+
+
+class Hands(Own):
+    def __init__(self, c, **words):
+        super().__init__(**words)
+
+
+class Open:
+    def __init__(self, interval=1, **words):
+        pass
+
+
+def test_arguments_are_those_of_the_constructors_that_get_them():
+    assert arguments(Own) == ({'a', 'b'}, False)
+    assert arguments(Hands).names >= {'a', 'b', 'c'}
+    assert not arguments(Hands).any
+    assert arguments(lambda x, y=1: None) == ({'x', 'y'}, False)
+    assert arguments(type('Nothing', (), {})) == (set(), False)
+
+
+def test_where_any_word_is_taken_only_a_slip_is_a_mistake():
+    takes = arguments(Open)
+    assert takes.any
+    assert takes.lacks('intervall')
+    assert not takes.lacks('interval')
+    assert not takes.lacks('other')
