@@ -22,13 +22,14 @@ from rich.table import Table
 
 from .engine.config import load_config
 from .engine.console import make_console, quiet
+from .sample import SIZE
 from .sample.swap import swap_in
 
 IMAGES = 8
 ITERATIONS = 400
 FIRST, EVERY = 100, 50  # when it is looked whether they are fitted already
 LEARNING_RATE = 5e-4
-AUGMENTATIONS = ('RandomFlip', 'PhotoMetricDistortion')
+AUGMENTATIONS = ('RandomFlip', 'RandomCrop', 'PhotoMetricDistortion')
 
 # What has to be reached, by the name that MMDetection's and MMSegmentation's metrics give it.
 GOALS = {
@@ -88,6 +89,8 @@ def narrow(cfg: Config, folder: Path) -> None:
     for step in train.pipeline:
         if 'ratio_range' in step:
             step.ratio_range = (1.0, 1.0)
+    if 'size' in cfg.model.data_preprocessor:  # of a crop, until now
+        cfg.model.data_preprocessor.size = (SIZE, SIZE)
     for loader in ('val_dataloader', 'test_dataloader'):
         cfg[loader].dataset.data_prefix = train.data_prefix
         if 'ann_file' in train:

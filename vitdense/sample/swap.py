@@ -5,14 +5,26 @@ named by their whole names, because a class, once assigned to a config, is not d
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
-BATCH = 8
-ITERATIONS = 450
+
+class Schedule(NamedTuple):
+    """Of a kind of model: what two cores train in some ten minutes."""
+
+    batch: int
+    iterations: int
+
+
+BOXES = Schedule(batch=8, iterations=450)
+REGIONS = Schedule(batch=4, iterations=400)
+LABELS = Schedule(batch=4, iterations=1500)
+CROP = 64  # pixels of a segmentor's side: the smaller, the more iterations in the same time
+REGIONS_PER_IMAGE = 16  # that train a two-stage detector's heads; of COCO's 512 most would show nothing
+
 VALIDATIONS = 2  # the last at the end
 LEARNING_RATE = 2.5e-4
 GRADIENT_NORM = 1.0  # the heads have no norms: from scratch, larger steps throw them back
@@ -29,12 +41,15 @@ def swap_in(cfg: Config) -> None:
         if 'num_classes' in part:
             part['num_classes'] = len(classes)
     for transform in _dicts([cfg[loader].dataset.pipeline for loader in LOADERS]):
-        for key in ('scale', 'crop_size'):
+        for key, side in (('scale', SIZE), ('crop_size', CROP)):
             if key in transform:
-                transform[key] = (SIZE, SIZE)
+                transform[key] = (side, side)
     if 'size' in cfg.model.data_preprocessor:
-        cfg.model.data_preprocessor.size = (SIZE, SIZE)
-    _schedule(cfg)
+        cfg.model.data_preprocessor.size = (CROP, CROP)
+    regions = 'roi_head' in cfg.model
+    if regions:
+        cfg.model.train_cfg.rcnn.sampler.num = REGIONS_PER_IMAGE
+    _set(cfg, LABELS if segments else REGIONS if regions else BOXES)
 
 
 def _boxes_and_masks(cfg: Config) -> tuple[str, ...]:
@@ -60,22 +75,24 @@ def _label_maps(cfg: Config) -> tuple[str, ...]:
     return SEG_CLASSES
 
 
-def _schedule(cfg: Config) -> None:
-    every = ITERATIONS // VALIDATIONS
+def _set(cfg: Config, schedule: Schedule) -> None:
+    every = schedule.iterations // VALIDATIONS
     cfg.train_dataloader.update(
-        batch_size=BATCH,
+        batch_size=schedule.batch,
         num_workers=2,
         # images of one shape need no sorting, and a sampler without end no new start after each epoch
         sampler=dict(type='mmengine.dataset.InfiniteSampler', shuffle=True),
         batch_sampler=None,
     )
-    cfg.train_cfg = dict(type='mmengine.runner.IterBasedTrainLoop', max_iters=ITERATIONS, val_interval=every)
+    cfg.train_cfg = dict(
+        type='mmengine.runner.IterBasedTrainLoop', max_iters=schedule.iterations, val_interval=every
+    )
     cfg.optim_wrapper.optimizer.lr = LEARNING_RATE
     cfg.optim_wrapper.clip_grad = dict(max_norm=GRADIENT_NORM)
     cosine = dict(type='mmengine.optim.CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)
     cfg.param_scheduler = [
         dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=WARM_UP),
-        dict(cosine, begin=WARM_UP, end=ITERATIONS),
+        dict(cosine, begin=WARM_UP, end=schedule.iterations),
     ]
     cfg.log_processor.by_epoch = False
     cfg.default_hooks.logger.update(interval=10, log_metric_by_epoch=False)
