@@ -18,6 +18,7 @@ from .engine.console import make_console, quiet
 from .engine.dial import Setting, sweep, table
 from .engine.errors import UserError
 from .engine.lint import check_arguments
+from .engine.stop import StopHook, Stopped
 from .engine.variant import set_arch
 
 # What starts several processes, by launcher, and what it then sets in their environments.
@@ -132,9 +133,10 @@ def _train(args: argparse.Namespace) -> None:
     from .engine.runner import VitdenseRunner
 
     runner = VitdenseRunner.from_cfg(cfg)
-    progress = ProgressHook(console)
+    progress, stop = ProgressHook(console), StopHook()
     runner.register_hook(progress)
-    with contextlib.closing(progress):
+    runner.register_hook(stop)
+    with contextlib.closing(progress), stop.listening():
         runner.train()
     if is_main_process():
         folder = Path(cfg.work_dir)
@@ -288,6 +290,10 @@ def _run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser)
         if os.environ.get('RANK', '0') == '0':
             print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
+    except Stopped as stop:
+        if os.environ.get('RANK', '0') == '0':
+            print(f'{stop}; --resume goes on', file=sys.stderr)
+        sys.exit(stop.code)
     except KeyboardInterrupt:
         sys.exit(130)  # what a shell calls Ctrl-C
 

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
+from vitdense.checkpoint import read
 from vitdense.engine.errors import UserError
-from vitdense.engine.runner import check_state
+from vitdense.engine.runner import RECORDS, check_state
 
 
 @pytest.fixture
@@ -177,3 +179,19 @@ def test_the_runners_log_is_a_file_and_not_the_terminal(make_runner, capfd):
     out, err = capfd.readouterr()
     assert not re.search('INFO|WARNING', out + err)
     assert 'Iter(train) [4/4]' in Path(runner.logger.log_file).read_text()
+
+
+def test_a_checkpoint_that_is_not_written_to_its_end_leaves_the_earlier_one(make_runner, tmp_path):
+    runner = make_runner(tmp_path / 'run')
+    runner.train()
+    runner.save_checkpoint(str(tmp_path), 'last.pth')
+    before = (tmp_path / 'last.pth').read_bytes()
+    with (
+        patch('mmengine.fileio.LocalBackend.put', side_effect=OSError('No space left on device')),
+        pytest.raises(OSError, match='No space left'),
+    ):
+        runner.save_checkpoint(str(tmp_path), 'last.pth')
+    assert (tmp_path / 'last.pth').read_bytes() == before
+    runner.save_checkpoint(str(tmp_path), 'next.pth')
+    assert read(tmp_path / 'next.pth', allow=RECORDS)['meta']['samples'] > 0
+    assert not list(tmp_path.glob('*.part'))

@@ -1,8 +1,10 @@
 """A new run finds a folder of its own; a resumed one finds where it was."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from vitdense.engine.errors import UserError
 from vitdense.engine.work_dir import HOME, last_checkpoint, new_work_dir, resumed_run
@@ -17,7 +19,7 @@ def run(folder, *checkpoints):
     """A work dir as MMEngine leaves it."""
     folder.mkdir(parents=True)
     for name in checkpoints:
-        (folder / name).touch()
+        torch.save(dict(state_dict={}), folder / name)
     if checkpoints:
         # where the run was then; it may have been moved since
         (folder / 'last_checkpoint').write_text(f'/elsewhere/{checkpoints[-1]}')
@@ -79,3 +81,28 @@ def test_where_there_is_nothing_to_resume_that_is_said(wanted, checkpoint, expec
 
 def test_a_run_without_checkpoints_has_no_last_one():
     assert last_checkpoint(run(Path('mine'))) is None
+
+
+def damage(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b'xx' + content[len(content) // 2 + 2 :])
+
+
+def test_of_damaged_checkpoints_the_newest_whole_one_is_taken_and_the_others_are_named(capfd):
+    folder = run(Path('mine'), 'iter_1.pth', 'iter_2.pth', 'iter_3.pth')
+    for age, name in enumerate(('iter_3.pth', 'iter_2.pth', 'iter_1.pth')):
+        os.utime(folder / name, (0, 1000 - age))
+    damage(folder / 'iter_3.pth')
+    (folder / 'iter_2.pth').write_bytes(b'')
+    assert resumed_run('mine', 'pit', 'auto') == (folder, folder / 'iter_1.pth')
+    assert 'mine/iter_3.pth, mine/iter_2.pth: damaged; mine/iter_1.pth is used' in capfd.readouterr().out
+    damage(folder / 'iter_1.pth')
+    with pytest.raises(UserError, match=r'no whole checkpoint in mine; damaged: mine/iter_3\.pth'):
+        resumed_run('mine', 'pit', 'auto')
+
+
+def test_without_its_record_the_newest_checkpoint_is_found():
+    folder = run(Path('mine'), 'iter_1.pth', 'iter_2.pth')
+    os.utime(folder / 'iter_1.pth', (0, 0))
+    (folder / 'last_checkpoint').unlink()
+    assert resumed_run('mine', 'pit', 'auto') == (folder, folder / 'iter_2.pth')

@@ -1,5 +1,6 @@
 """MMEngine's runner, quiet on the terminal and strict about checkpoints."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -8,13 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from ..checkpoint import read
 from .console import file_only, shown
 from .errors import UserError
+from .exact import PlaceHook, place
 
 
 def _statistic(owner: type, name: str) -> Callable:
@@ -62,6 +66,31 @@ class VitdenseRunner(Runner):
             log.error('The config cannot be built', exc_info=True)
             where = f' (traceback in {shown(log.log_file)})' if log.log_file else ''
             raise UserError(f'{cfg.filename}: cannot be built: {error}{where}') from error
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """As MMEngine's; the samples' augmentation depends on the seed and on their places alone."""
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        return place(Runner.build_dataloader(dataloader, seed, diff_rank_seed), seed or 0)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        super().register_default_hooks(hooks)
+        self.register_hook(PlaceHook())
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """As MMEngine's, but a file has its name once it is whole and on the disk."""
+        if '://' in str(out_dir):  # not a disk
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        super().save_checkpoint(out_dir, f'{filename}.part', *args, **kwargs)
+        if is_main_process():
+            part = Path(out_dir, f'{filename}.part')
+            with part.open('rb') as file:
+                os.fsync(file.fileno())
+            part.replace(Path(out_dir, filename))
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)

@@ -1,9 +1,10 @@
 """Where a run writes; a new run never writes over an earlier one."""
 
+import zipfile
 from itertools import count
 from pathlib import Path
 
-from .console import shown
+from .console import make_console, shown
 from .errors import UserError
 
 HOME = Path('work_dirs')
@@ -45,8 +46,8 @@ def resumed_run(wanted: str | None, name: str, checkpoint: str) -> tuple[Path, P
                 break
             folders.append(path)
     for folder in reversed(folders):
-        if latest := last_checkpoint(folder):
-            return folder, latest
+        if _checkpoints(folder):
+            return folder, _newest(folder)
     place = wanted or shown(HOME / name)
     raise UserError(f'--resume: no checkpoint in {place}; give one (--resume CHECKPOINT) or start without it')
 
@@ -55,6 +56,37 @@ def last_checkpoint(work_dir: Path) -> Path | None:
     """The newest checkpoint of a run."""
     record = work_dir / 'last_checkpoint'
     return work_dir / Path(record.read_text().strip()).name if record.is_file() else None
+
+
+def _newest(folder: Path) -> Path:
+    """The newest checkpoint that is whole; damaged ones are named.
+
+    Raises:
+        UserError: there is none.
+    """
+    recorded = last_checkpoint(folder)
+    others = sorted(folder.glob('*.pth'), key=lambda path: path.stat().st_mtime, reverse=True)
+    damaged = []
+    for path in dict.fromkeys([recorded, *others] if recorded else others):
+        if path.is_file() and _sums_are_right(path):
+            if damaged:
+                make_console().print(f'[yellow]{_named(damaged)}[/]: damaged; {shown(path)} is used')
+            return path
+        damaged.append(path)
+    raise UserError(f'--resume: no whole checkpoint in {shown(folder)}; damaged: {_named(damaged)}')
+
+
+def _named(paths: list[Path]) -> str:
+    return ', '.join(shown(path) for path in paths)
+
+
+def _sums_are_right(path: Path) -> bool:
+    """Whether a file of `torch.save` is as it was written: an archive, each part with its checksum."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError, EOFError):
+        return False
 
 
 def _numbered(name: str):

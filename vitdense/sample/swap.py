@@ -96,7 +96,7 @@ def _set(cfg: Config, schedule: Schedule) -> None:
     ]
     cfg.log_processor.by_epoch = False
     cfg.default_hooks.logger.update(interval=10, log_metric_by_epoch=False)
-    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=every, max_keep_ckpts=1)
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=every, max_keep_ckpts=2)
 
 
 def _dicts(node: Any) -> Iterator[dict]:
