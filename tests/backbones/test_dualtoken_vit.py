@@ -386,30 +386,6 @@ def test_global_tokens_know_their_place():
     assert not torch.allclose(before, backbone(image)[-1], atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    'ablation', [dict(), dict(token_grid=0, downsampling='one_step', local='window')], ids=str
-)
-@torch.no_grad()
-def test_exports_with_dynamic_sizes(ablation):
-    backbone = small(**ablation)
-    dynamic = ({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},)
-    exported = torch.export.export(backbone, (torch.randn(1, 3, 288, 320),), dynamic_shapes=dynamic).module()
-    for size in ((224, 224), (283, 517), (800, 333)):
-        image = torch.randn(1, 3, *size)
-        for ours, theirs in zip(exported(image), backbone(image), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
-
-
-@torch.no_grad()
-def test_compiles_as_one_graph():
-    backbone = small()
-    compiled = torch.compile(backbone, fullgraph=True, dynamic=True, backend='aot_eager')
-    for size in ((96, 128), (75, 61)):
-        image = torch.randn(1, 3, *size)
-        for ours, theirs in zip(compiled(image), backbone(image), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
-
-
 @pytest.mark.parametrize('ablation', ABLATIONS, ids=str)
 @torch.no_grad()
 def test_autocast_on_the_cpu(ablation):

@@ -46,7 +46,6 @@ def test_data_elsewhere_are_named_on_the_command_line(tool, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'sentence'),
     [
-        (dict(type='ConcatDataset', datasets=[]), 'the train dataset cannot be built: '),
         (dict(type='CocoPanopticDatasets'), 'the train dataset cannot be built: '),
         (dict(type='XMLDataset'), "the train dataset is XMLDataset; expected COCO's, or one of images"),
         (dict(metainfo=dict(classes=[])), 'the train dataset names no classes in its metainfo'),

@@ -9,6 +9,14 @@ import pytest
 from vitdense.engine.stop import StopHook, Stopped
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard():
+    """Which it is not where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Saves:
     """As much of a runner as is asked: it remembers what it was told to save."""
 
