@@ -195,3 +195,20 @@ def test_a_checkpoint_that_is_not_written_to_its_end_leaves_the_earlier_one(make
     runner.save_checkpoint(str(tmp_path), 'next.pth')
     assert read(tmp_path / 'next.pth', allow=RECORDS)['meta']['samples'] > 0
     assert not list(tmp_path.glob('*.part'))
+
+
+@pytest.mark.parametrize('kept', [1, 2])
+def test_an_old_checkpoint_stays_until_the_new_one_is_whole(make_runner, tmp_path, kept):
+    folder = tmp_path / 'run'
+    seen = []
+
+    def look(descriptor):  # while the new one has not got its name
+        seen.append(sorted(path.name for path in folder.glob('*.pth')))
+
+    hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False, max_keep_ckpts=kept))
+    runner = make_runner(folder, default_hooks=hooks)
+    with patch('os.fsync', look):
+        runner.train()
+    names = [f'iter_{number}.pth' for number in range(1, 5)]
+    assert seen == [names[max(0, i - kept) : i] for i in range(4)]
+    assert sorted(path.name for path in folder.glob('*.pth')) == names[-kept:]

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer, MMLogger
-from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -19,6 +20,8 @@ from ..checkpoint import read
 from .console import file_only, shown
 from .errors import UserError
 from .exact import PlaceHook, place
+from .keep import KeepHook
+from .unwrap import unwrapped
 
 
 def _statistic(owner: type, name: str) -> Callable:
@@ -76,6 +79,13 @@ class VitdenseRunner(Runner):
             return dataloader
         return place(Runner.build_dataloader(dataloader, seed, diff_rank_seed), seed or 0)
 
+    def register_hook(self, hook: Hook | dict, priority: int | str | None = None) -> None:
+        if isinstance(hook, dict):
+            kind = HOOKS.get(hook['type']) if isinstance(hook['type'], str) else hook['type']
+            if kind is CheckpointHook:
+                hook = dict(hook, type=KeepHook)
+        super().register_hook(hook, priority)
+
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         super().register_default_hooks(hooks)
         self.register_hook(PlaceHook())
@@ -132,7 +142,7 @@ class VitdenseRunner(Runner):
         if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict', checkpoint), dict):
             raise UserError(f'{filename}: not a checkpoint: it holds a {type(checkpoint).__name__}')
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = unwrapped(self)
         state = checkpoint.get('state_dict', checkpoint)
         check_state(model, state, filename)
         if self._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
