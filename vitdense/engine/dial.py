@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from rich.table import Table
 
 from ..complexity import cost
 from .errors import UserError
+from .unwrap import unwrapped
 
 
 class Setting(NamedTuple):
@@ -72,17 +72,17 @@ def sweep(runner: Runner, settings: Sequence[Setting]) -> Iterator[Point]:
     Raises:
         UserError: its backbone has no such dials.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner)
     backbone = model.backbone
     if not (hasattr(backbone, 'scale') and hasattr(backbone, 'keep_rate')):
         raise UserError(f'--dials: {type(backbone).__name__} has none; SuperViT has')
     watch = _Watch()
     runner.register_hook(watch, priority='VERY_LOW')
+    image = _first_image(runner, model)
     for setting in settings:
         backbone.scale, backbone.keep_rate = setting
         watch.seconds.clear()
         scores = runner.test()
-        image = _first_image(runner, model)
         multiply_adds = cost(backbone, image)[0].multiply_adds
         yield Point(setting, scores, multiply_adds, tuple(image.shape[2:]), median(watch.seconds))
 

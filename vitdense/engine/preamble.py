@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import torch
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops
 from .console import shown
+from .unwrap import unwrapped
 
 
 def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
     """Label and text of each line, for a run that trains or one that tests."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner)
     cfg = runner.cfg
     yield 'vitdense', f'{__version__}, torch {torch.__version__}'
     yield 'config', shown(cfg.filename)

@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torchvision.ops import nms
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
+
+from .unwrap import unwrapped
 
 IMAGES = 6
 SIDE = 384  # pixels of the longer side of a drawn image
@@ -61,7 +62,7 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> None:
     """Images spread over a dataset, the ground truth on the left, the prediction on the right."""
     count = min(IMAGES, len(dataset))
     indices = [i * len(dataset) // count for i in range(count)]
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner)
     model.eval()
     classes, palette = dataset.metainfo['classes'], dataset.metainfo['palette']
     columns = min(3, count)
