@@ -1,7 +1,7 @@
 """A benchmark runs in turns, names what it ran, and computes what it shows. No time is judged here."""
 
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -86,22 +86,10 @@ def test_ratios_and_shares_are_computed_from_what_was_timed():
 
 
 @pytest.fixture
-def tool(monkeypatch, capfd, tmp_path):
+def tool(call_tool, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
-
-    def run(*words):
-        monkeypatch.setattr(sys, 'argv', ['tools/benchmark.py', *map(str, words)])
-        monkeypatch.setenv('LOCAL_RANK', '0')
-        capfd.readouterr()
-        code = 0
-        try:
-            cli.benchmark()
-        except SystemExit as end:
-            code = end.code
-        return code, *capfd.readouterr()
-
-    yield run
+    yield partial(call_tool, cli.benchmark)
     torch.set_num_threads(threads)
 
 

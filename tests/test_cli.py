@@ -83,15 +83,12 @@ def workplace(folder):
     return folder
 
 
-COLOURS = ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE')  # make rich take a file for a terminal
-
-
 def run(*command, cwd):
     """A Python script with its arguments, in a process of its own, on the CPU."""
     return subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=cwd,
-        env={k: v for k, v in os.environ.items() if k not in COLOURS} | dict(CUDA_VISIBLE_DEVICES='-1'),
+        env=dict(os.environ, CUDA_VISIBLE_DEVICES='-1'),
         capture_output=True,
         text=True,
         timeout=900,
@@ -105,23 +102,13 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capfd):
-    """A tool in this process, which is quicker, in an empty folder with the small config."""
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    for name in COLOURS:
-        monkeypatch.delenv(name, raising=False)
+def call(call_tool, tmp_path, monkeypatch):
+    """A tool in an empty folder with the small config."""
     workplace(tmp_path)
 
     def call(tool, *words, cwd=tmp_path):
         monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, 'argv', [f'tools/{tool.__name__}.py', *map(str, words)])
-        capfd.readouterr()
-        code = 0
-        try:
-            tool()
-        except SystemExit as end:
-            code = end.code
-        return Outcome(code, *capfd.readouterr())
+        return Outcome(*call_tool(tool, *words))
 
     return call
 

@@ -1,7 +1,7 @@
 """Costs are those that one computes by hand, whatever kernels a device has, and none is left out."""
 
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,19 +98,8 @@ def test_mmdetections_heads_cost_what_their_papers_say():
 
 
 @pytest.fixture
-def tool(monkeypatch, capfd):
-    def run(*words):
-        monkeypatch.setattr(sys, 'argv', ['tools/complexity.py', *map(str, words)])
-        monkeypatch.setenv('LOCAL_RANK', '0')
-        capfd.readouterr()
-        code = 0
-        try:
-            cli.complexity()
-        except SystemExit as end:
-            code = end.code
-        return code, *capfd.readouterr()
-
-    return run
+def tool(call_tool):
+    return partial(call_tool, cli.complexity)
 
 
 def test_the_tool_prints_a_table_or_json(tool):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -72,24 +71,10 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def tool(tmp_path, monkeypatch, capfd):
+def tool(call_tool, tmp_path, monkeypatch):
     """The tool with its arguments, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*words):
-        monkeypatch.setattr(sys, 'argv', ['tools/check_data.py', *map(str, words)])
-        capfd.readouterr()
-        code = 0
-        try:
-            cli.check_data()
-        except SystemExit as end:
-            code = end.code
-        return Outcome(code, *capfd.readouterr())
-
-    return run
+    return lambda *words: Outcome(*call_tool(cli.check_data, *words))
 
 
 @pytest.fixture
