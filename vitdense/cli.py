@@ -212,9 +212,7 @@ def _benchmark(args: argparse.Namespace) -> None:
             raise UserError(f'--{option} {getattr(args, option)}: expected 1 or more')
     data = config.load_config(args.data) if args.data else None
     if args.sample and data:
-        from .sample.swap import swap_in
-
-        swap_in(data)
+        _use_sample(data)
     if args.threads:
         torch.set_num_threads(args.threads)
     device, dtype = torch.device(args.device), getattr(torch, args.dtype)
@@ -304,12 +302,7 @@ def _prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
     if args.arch:
         set_arch(cfg, args.arch)
     if args.sample:
-        from .sample.swap import swap_in
-
-        try:
-            swap_in(cfg)
-        except OSError as error:  # nowhere to draw to
-            raise UserError(str(error)) from error
+        _use_sample(cfg)
     options = dict(args.cfg_options)
     root = args.data_root or options.pop('data_root', None)
     if root:
@@ -319,6 +312,15 @@ def _prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
     config.check_data(cfg, loaders)
     cfg.launcher = args.launcher
     return cfg
+
+
+def _use_sample(cfg: Config) -> None:
+    from .sample.swap import swap_in
+
+    try:
+        swap_in(cfg)
+    except OSError as error:  # nowhere to draw to
+        raise UserError(str(error)) from error
 
 
 def _join(cfg: Config) -> None:

@@ -20,7 +20,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.table import Table
 
-from .engine.config import load_config
+from .engine.config import LOADERS, load_config
 from .engine.console import make_console, quiet
 from .sample import SIZE
 from .sample.swap import swap_in
@@ -91,17 +91,14 @@ def narrow(cfg: Config, folder: Path) -> None:
             step.ratio_range = (1.0, 1.0)
     if 'size' in cfg.model.data_preprocessor:  # of a crop, until now
         cfg.model.data_preprocessor.size = (SIZE, SIZE)
-    for loader in ('val_dataloader', 'test_dataloader'):
-        cfg[loader].dataset.data_prefix = train.data_prefix
-        if 'ann_file' in train:
-            cfg[loader].dataset.ann_file = _eight(Path(train.data_root, train.ann_file), folder)
-            cfg.val_evaluator.ann_file = cfg.test_evaluator.ann_file = cfg[loader].dataset.ann_file
-        else:
-            cfg[loader].dataset.indices = IMAGES
     if 'ann_file' in train:
-        train.ann_file = cfg.val_dataloader.dataset.ann_file
+        few = dict(ann_file=_eight(Path(train.data_root, train.ann_file), folder))
+        cfg.val_evaluator.update(few)
+        cfg.test_evaluator.update(few)
     else:
-        train.indices = IMAGES
+        few = dict(indices=IMAGES)
+    for loader in LOADERS:
+        cfg[loader].dataset.update(few, data_prefix=train.data_prefix)
 
     cfg.train_cfg.update(max_iters=ITERATIONS, val_begin=FIRST, val_interval=EVERY)
     cfg.optim_wrapper.optimizer.lr = LEARNING_RATE

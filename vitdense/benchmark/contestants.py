@@ -80,7 +80,7 @@ def contestant(name: str, setting: Setting) -> Contestant:
     image = torch.randn(setting.batch, 3, *setting.size, device=setting.device)
     image = image.contiguous(memory_format=torch.channels_last)
     try:
-        counted = _forward_cost(backbone, features, image[:1])
+        counted = _forward_cost(backbone, image[:1])
     except (AssertionError, RuntimeError, ValueError) as error:
         size = ' × '.join(map(str, setting.size))
         raise UserError(f'{name}: does not take images of {size}: {error}') from error
@@ -102,7 +102,7 @@ def contestant(name: str, setting: Setting) -> Contestant:
     return Contestant(name, counted, train if setting.training else forward)
 
 
-def _forward_cost(backbone: nn.Module, features: Callable, image: Tensor) -> Cost:
+def _forward_cost(backbone: nn.Module, image: Tensor) -> Cost:
     training = backbone.training
     backbone.eval()
     counted, _, _ = cost(backbone, image)

@@ -133,11 +133,12 @@ def read_all(
     In threads: decoders give Python's lock back while they work.
     """
     with ThreadPool(min(32, (os.cpu_count() or 1) + 4)) as pool:
-        results = pool.imap(partial(_attempt, read), items)
+        results = pool.imap(partial(attempt, read), items)
         yield from zip(items, progress.track(results, len(items), description=title), strict=True)
 
 
-def _attempt(read: Callable[[Any], Any], item: Any) -> Any:
+def attempt(read: Callable[[Any], Any], item: Any) -> Any:
+    """What `read` returns for an item, or the `Damaged` that it raises."""
     try:
         return read(item)
     except Damaged as damage:

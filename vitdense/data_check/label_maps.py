@@ -12,7 +12,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from rich.progress import Progress
 
 from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Kind, inside, leaves, listed
-from .images import Damaged, LabelMap, label_map, picture_size, read_all
+from .images import Damaged, LabelMap, attempt, label_map, picture_size, read_all
 
 MAP_DAMAGED = {  # kinds of damage to a file, of which an image is told as it is
     'missing images': Kind('images without label map'),
@@ -163,13 +163,7 @@ class LabelMapCheck:
 
 
 def _read_pair(pair: Pair) -> tuple[tuple[int, int] | Damaged, LabelMap | Damaged]:
-    def tried(read, path):
-        try:
-            return read(path)
-        except Damaged as damage:
-            return damage
-
-    return tried(picture_size, pair[0]), tried(label_map, pair[1])
+    return attempt(picture_size, pair[0]), attempt(label_map, pair[1])
 
 
 def _becomes(dataset: BaseSegDataset) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from .console import shown
 from .errors import UserError
+from .lint import constructors, names, takes_any
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
@@ -102,15 +103,12 @@ def _arguments(node: dict, walked: list[str]) -> set[str]:
 
 def _parameters(cls: type) -> set[str]:
     """Names of a constructor's arguments, also those that it hands to the constructors it inherits from."""
-    names: set[str] = set()
-    for base in cls.__mro__[:-1]:
-        if '__init__' not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+    reached = []
+    for parameters in constructors(cls):
+        reached.append(parameters)
+        if not takes_any(parameters):
             break
-    return names - {'self'}
+    return names(reached)
 
 
 def point_data_at(cfg: Config, root: str) -> None:

@@ -22,10 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 def seed_all(*place: int) -> None:
     """Python's, NumPy's and torch's random numbers from here on are those of a place."""
-    (seed,) = np.random.SeedSequence(place).generate_state(1).tolist()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    torch.manual_seed(_seed_host(place))
 
 
 @contextmanager
@@ -35,16 +32,21 @@ def seeded(*place: int) -> Iterator[None]:
     Of the CPU's alone: what loads data draws nothing on a GPU.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    (seed,) = np.random.SeedSequence(place).generate_state(1).tolist()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
+    torch.default_generator.manual_seed(_seed_host(place))
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
+
+
+def _seed_host(place: tuple[int, ...]) -> int:
+    """Seed Python and NumPy by a place; the seed."""
+    (seed,) = np.random.SeedSequence(place).generate_state(1).tolist()
+    random.seed(seed)
+    np.random.seed(seed)
+    return seed
 
 
 class Place(int):

@@ -6,7 +6,7 @@ MMEngine finds such a mistake late, where the object is built, or never, where a
 import ast
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +29,13 @@ REGISTRIES = [
 
 # What builders take out of a dict before its class sees the rest: of any dict, hooks, optimizers' wrappers,
 # schedules, loops, norms.
-TAKEN = {'type', '_scope_', 'priority', 'constructor', 'paramwise_cfg', 'optimizer'}
-TAKEN |= {
+TAKEN = {
+    'type',
+    '_scope_',
+    'priority',
+    'constructor',
+    'paramwise_cfg',
+    'optimizer',
     'convert_to_iter_based',
     'epoch_length',
     'by_epoch',
@@ -66,7 +71,8 @@ def check_arguments(cfg: Config) -> None:
         UserError: names each, the nearest that there is, and the files that set it.
     """
     complaints = []
-    read = {key: value for key, value in cfg._cfg_dict.items() if key in arguments(Runner).names}
+    of_runner = arguments(Runner).names
+    read = {key: value for key, value in cfg._cfg_dict.items() if key in of_runner}
     for place, node, kinds in _built(read, '', cfg.get('default_scope', 'mmengine')):
         accepted = [arguments(kind) for kind in kinds]
         for key in node.keys() - TAKEN:
@@ -116,19 +122,26 @@ def arguments(kind: Any) -> Arguments:
     """What a class or a function takes."""
     if not inspect.isclass(kind):
         parameters = inspect.signature(kind).parameters.values()
-        return Arguments(_names([parameters]), _takes_any(parameters))
-    inits = [base.__init__ for base in kind.__mro__[:-1] if '__init__' in vars(base)]
-    signatures = [inspect.signature(init).parameters.values() for init in inits]
-    if signatures and not _takes_any(signatures[0]):
+        return Arguments(names([parameters]), takes_any(parameters))
+    signatures = constructors(kind)
+    if signatures and not takes_any(signatures[0]):
         signatures = signatures[:1]
-    return Arguments(_names(signatures), bool(signatures) and all(map(_takes_any, signatures)))
+    return Arguments(names(signatures), bool(signatures) and all(map(takes_any, signatures)))
 
 
-def _names(signatures: Sequence[Iterable[inspect.Parameter]]) -> set[str]:
-    return {p.name for parameters in signatures for p in parameters} - {'self'}
+def constructors(kind: type) -> list[Iterable[inspect.Parameter]]:
+    """The parameters of a class's constructor and of those that it inherits, its own first."""
+    inits = [base.__init__ for base in kind.__mro__[:-1] if '__init__' in vars(base)]
+    return [inspect.signature(init).parameters.values() for init in inits]
 
 
-def _takes_any(parameters: Iterable[inspect.Parameter]) -> bool:
+def names(signatures: Iterable[Iterable[inspect.Parameter]]) -> set[str]:
+    """What can be set by name."""
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name for parameters in signatures for p in parameters if p.kind in by_name} - {'self'}
+
+
+def takes_any(parameters: Iterable[inspect.Parameter]) -> bool:
     return any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
