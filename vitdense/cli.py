@@ -18,6 +18,7 @@ from .engine.console import make_console, quiet
 from .engine.dial import Setting, sweep, table
 from .engine.errors import UserError
 from .engine.lint import check_arguments
+from .engine.memory import keep_freed_memory
 from .engine.stop import StopHook, Stopped
 from .engine.variant import set_arch
 
@@ -94,6 +95,11 @@ def benchmark() -> None:
     p.add_argument('--compile', action='store_true', help='through torch.compile')
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     p.add_argument('--threads', type=int, metavar='N', help='of the CPU (default: as torch has it)')
+    p.add_argument(
+        '--keep-memory',
+        action='store_true',
+        help='of the CPU, once it is freed, as tools/train.py and tools/test.py do',
+    )
     p.add_argument('--rounds', type=int, default=7, metavar='N', help='that are counted')
     p.add_argument('--baseline', metavar='MODEL', help='that the ratios are to (default: the last)')
     p.add_argument('--data', metavar='CONFIG', help='also time the training pipeline of a config')
@@ -112,6 +118,7 @@ def check_data() -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    keep_freed_memory()
     cfg = _prepare(args, config.LOADERS[:2])
     if args.weights:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images a process
@@ -150,6 +157,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _test(args: argparse.Namespace) -> None:
+    keep_freed_memory()
     cfg = _prepare(args, config.LOADERS[2:])
     if not Path(args.checkpoint).is_file():
         raise UserError(f'{args.checkpoint}: no such checkpoint file')
@@ -210,13 +218,14 @@ def _benchmark(args: argparse.Namespace) -> None:
     for option in ('batch', 'rounds', 'threads'):
         if getattr(args, option) is not None and getattr(args, option) < 1:
             raise UserError(f'--{option} {getattr(args, option)}: expected 1 or more')
+    kept = args.keep_memory and keep_freed_memory()
     data = config.load_config(args.data) if args.data else None
     if args.sample and data:
         _use_sample(data)
     if args.threads:
         torch.set_num_threads(args.threads)
     device, dtype = torch.device(args.device), getattr(torch, args.dtype)
-    setting = Setting(args.batch, tuple(args.size), device, dtype, args.train, args.compile)
+    setting = Setting(args.batch, tuple(args.size), device, dtype, args.train, args.compile, kept)
     contestants = [contestant(name, setting) for name in dict.fromkeys(args.models)]
     product = matrix_product(device, dtype)
     timings = race({entry.name: entry.run for entry in contestants} | {'': product}, args.rounds, device)

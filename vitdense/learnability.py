@@ -22,6 +22,7 @@ from rich.table import Table
 
 from .engine.config import LOADERS, load_config
 from .engine.console import make_console, quiet
+from .engine.memory import keep_freed_memory
 from .sample import SIZE
 from .sample.swap import swap_in
 
@@ -69,6 +70,7 @@ def fit(path: str) -> Fit:
     """Train one config on the eight images, in a folder that is removed afterwards."""
     from .engine.runner import VitdenseRunner
 
+    keep_freed_memory()
     start = time.monotonic()
     with quiet(), tempfile.TemporaryDirectory() as folder:
         cfg = load_config(path)

@@ -35,6 +35,7 @@ class Setting(NamedTuple):
     dtype: float32, or what autocast computes in.
     training: forward and backward, not the forward alone.
     compiled: through `torch.compile`.
+    memory_kept: the process keeps the memory that it frees (`engine.memory`).
     """
 
     batch: int
@@ -43,6 +44,7 @@ class Setting(NamedTuple):
     dtype: torch.dtype
     training: bool
     compiled: bool
+    memory_kept: bool = False
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)

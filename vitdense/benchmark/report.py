@@ -50,6 +50,7 @@ def results(
         size=list(setting.size),
         dtype=str(setting.dtype).removeprefix('torch.'),
         compiled=setting.compiled,
+        memory_kept=setting.memory_kept,
         baseline=baseline,
         matrix_product_rate=rate,
         models=models,
@@ -73,8 +74,9 @@ def _cpu_info() -> list[str]:
 
 def title(found: Mapping[str, Any]) -> str:
     height, width = found['size']
-    compiled = ', compiled' if found['compiled'] else ''
-    return f'{found["task"]}, {found["batch"]}×3×{height}×{width}, {found["dtype"]}{compiled}'
+    words = [found['task'], f'{found["batch"]}×3×{height}×{width}', found['dtype']]
+    words += [word for word in ('compiled', 'memory_kept') if found[word]]
+    return ', '.join(words).replace('_', ' ')
 
 
 def table(found: Mapping[str, Any]) -> Table:
