@@ -125,8 +125,16 @@ class ConvMLP(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(self.fc1(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return self.fc2(F.gelu(x))
+        x = self.conv(_pointwise(x.permute(0, 3, 1, 2), self.fc1))
+        return _pointwise(F.gelu(x), self.fc2).permute(0, 2, 3, 1)
+
+
+def _pointwise(x: Tensor, layer: nn.Linear) -> Tensor:
+    """A linear layer at each pixel of (B, C, H, W), as a 1×1 convolution, which adds its bias as it goes.
+
+    A linear layer on the CPU first fills its output with the bias: here, the largest map of the network.
+    """
+    return F.conv2d(x, layer.weight[..., None, None], layer.bias)
 
 
 class VicinityBlock(nn.Module):
