@@ -10,6 +10,7 @@ import torch
 
 from vitdense import backbones, cli
 from vitdense.benchmark.contestants import PEERS, Setting, contestant
+from vitdense.benchmark.memory import peak_memory
 from vitdense.benchmark.report import results
 from vitdense.benchmark.stopwatch import PRODUCT, WARM_UP, Timing, _timing, matrix_product, race
 from vitdense.complexity import cost
@@ -74,13 +75,15 @@ def test_a_whole_model_predicts(name):
 def test_ratios_and_shares_are_computed_from_what_was_timed():
     models = [contestant('PiT:ti', setting(training=True)), contestant('resnet50', setting(training=True))]
     timings = {'PiT:ti': Timing(0.5, 0.4, 0.6), 'resnet50': Timing(2.0, 1.9, 2.2)}
-    found = results(setting(training=True), models, timings, Timing(0.1, 0.1, 0.1), 'resnet50')
+    memory = {'PiT:ti': 3, 'resnet50': 4}
+    found = results(setting(training=True), models, timings, memory, Timing(0.1, 0.1, 0.1), 'resnet50')
     rate = 2 * 2048**3 / 0.1
     assert found['matrix_product_rate'] == rate
     assert (found['task'], found['batch'], found['size']) == ('training step', 2, [64, 96])
     for entry, seconds in zip(models, (0.5, 2.0), strict=True):
         row = found['models'][entry.name]
         assert row['ratio'] == seconds / 2.0
+        assert row['memory'] == memory[entry.name]
         # forward and twice as much backward, of two images
         assert row['share'] == pytest.approx(2 * 3 * 2 * entry.cost.multiply_adds / seconds / rate)
 
@@ -109,10 +112,49 @@ def test_the_tool_shows_a_table_and_writes_what_it_measured(tool):
     assert 'forward, 1×3×64×96, float32' in out
     assert '× PiT:ti' in out
     found = json.loads(Path('found.json').read_text())
-    assert list(found['models']) == ['PiT:ti', 'PiT:xs']
-    assert found['models']['PiT:ti']['ratio'] == 1
+    (run,) = found['runs']
+    assert list(run['models']) == ['PiT:ti', 'PiT:xs']
+    assert run['models']['PiT:ti']['ratio'] == 1
     assert f'one worker gives {found["data"]["rate"]:.0f} images/s' in out
     assert cv2.imread('found.png').std() > 10
+
+
+def test_several_sizes_show_how_a_model_grows(tool):
+    words = ['--size', 64, 64, '--size', 128, 128, '--device', 'cpu', '--threads', 1, '--rounds', 1]
+    code, out, err = tool('VVT:tiny', *words, '--keep-memory', '--json', 'found.json', '--picture', 'found.png')
+    assert (code, err) == (0, '')
+    assert 'forward, 1×3×64×64, float32, memory kept' in out
+    assert 'growth from 64×64' in out
+    small, large = (run['models']['VVT:tiny'] for run in json.loads(Path('found.json').read_text())['runs'])
+    for key, times in (('multiply_adds', 4), ('memory', 4)):  # of a backbone that is linear in pixels
+        assert large[key] / small[key] == pytest.approx(times, rel=0.05)
+    assert f'{large["memory"] / small["memory"]:.1f} ×' in out
+    assert cv2.imread('found.png').std() > 10
+
+
+def test_memory_is_what_lives_at_the_same_time():
+    def run():
+        a = torch.ones(1000, 1000)
+        b = a + 1
+        del a
+        c = b * 2  # beside b
+        return c * 2  # beside b and c
+
+    assert 3 * 4e6 <= peak_memory(run, CPU) < 3 * 4e6 + 1000
+    kept = torch.ones(1000, 1000)  # lives already
+    assert 4e6 <= peak_memory(lambda: kept + 1, CPU) < 4e6 + 1000
+
+
+SMALLEST = ['TransCNN:tiny', 'HATNet:tiny', 'VVT:tiny', 'PiT:ti', 'DualTokenViT:t', 'SuperViT:deit_s']
+
+
+@pytest.mark.parametrize('name', SMALLEST)
+def test_recomputed_blocks_take_less_memory(name):
+    def taken(with_cp):
+        entry = contestant(f'{name},with_cp={with_cp}', setting(training=True, size=(256, 256)))
+        return peak_memory(entry.run, CPU)
+
+    assert taken(True) < 0.65 * taken(False)
 
 
 @pytest.mark.parametrize(

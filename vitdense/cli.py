@@ -86,7 +86,14 @@ def benchmark() -> None:
         metavar='MODEL',
         help='BACKBONE:ARCH[,KEY=VALUE…], resnet50, swin_t, pvtv2_b2, timm:NAME, or a config',
     )
-    p.add_argument('--size', nargs=2, type=int, default=(768, 1280), metavar=('HEIGHT', 'WIDTH'))
+    p.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        action='append',
+        metavar=('HEIGHT', 'WIDTH'),
+        help='of the image (default: 768 1280); more than once: also how much more the larger ones take',
+    )
     p.add_argument('--batch', type=int, default=1, metavar='N')
     p.add_argument('--train', action='store_true', help='forward and backward, not the forward alone')
     p.add_argument(
@@ -210,6 +217,7 @@ def _benchmark(args: argparse.Namespace) -> None:
     from .benchmark import report
     from .benchmark.contestants import Setting, contestant
     from .benchmark.loading import loading
+    from .benchmark.memory import peak_memory
     from .benchmark.stopwatch import matrix_product, race
 
     baseline = args.baseline or args.models[-1]
@@ -225,18 +233,35 @@ def _benchmark(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device, dtype = torch.device(args.device), getattr(torch, args.dtype)
-    setting = Setting(args.batch, tuple(args.size), device, dtype, args.train, args.compile, kept)
-    contestants = [contestant(name, setting) for name in dict.fromkeys(args.models)]
-    product = matrix_product(device, dtype)
-    timings = race({entry.name: entry.run for entry in contestants} | {'': product}, args.rounds, device)
-    found = report.results(setting, contestants, timings, timings[''], baseline)
+    settings = [
+        Setting(args.batch, tuple(size), device, dtype, args.train, args.compile, kept)
+        for size in args.size or [(768, 1280)]
+    ]
+    entries = [[contestant(name, setting) for name in dict.fromkeys(args.models)] for setting in settings]
+    runs = {(i, entry.name): entry.run for i, row in enumerate(entries) for entry in row}
+    timings = race(runs | {'product': matrix_product(device, dtype)}, args.rounds, device)
+    memory = {key: peak_memory(run, device) for key, run in runs.items()}
+    found = [
+        report.results(
+            setting,
+            row,
+            {entry.name: timings[i, entry.name] for entry in row},
+            {entry.name: memory[i, entry.name] for entry in row},
+            timings['product'],
+            baseline,
+        )
+        for i, (setting, row) in enumerate(zip(settings, entries, strict=True))
+    ]
     console = make_console()
-    console.print(report.table(found))
+    for result in found:
+        console.print(report.table(result))
+    if len(found) > 1:
+        console.print(report.growth(found))
+    fed = loading(data)._asdict() if data else {}
     if data:
-        found['data'] = loading(data)._asdict()
-        console.print(report.busy(found))
+        console.print(report.busy(found[0], fed))
     if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=2))
+        Path(args.json).write_text(json.dumps(dict(runs=found, data=fed), indent=2))
     if args.picture:
         report.draw(found, args.picture)
 

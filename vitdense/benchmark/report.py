@@ -22,10 +22,11 @@ def results(
     setting: Setting,
     contestants: Sequence[Contestant],
     timings: Mapping[str, Timing],
+    memory: Mapping[str, int],
     product: Timing,
     baseline: str,
 ) -> dict[str, Any]:
-    """Everything that was set and measured, as JSON has it; times in seconds, rates in operations a second.
+    """Everything that was set and measured, as JSON has it: seconds, bytes, operations a second.
 
     `share` is the part that a model reaches of the machine's rate on one large matrix product. Of a training
     step, whose backward pass costs twice the forward pass, three times the forward operations are counted.
@@ -42,6 +43,7 @@ def results(
             **timing._asdict(),
             ratio=timing.median / timings[baseline].median,
             share=operations / timing.median / rate,
+            memory=memory[name],
         )
     return dict(
         machine=machine(setting.device),
@@ -73,8 +75,7 @@ def _cpu_info() -> list[str]:
 
 
 def title(found: Mapping[str, Any]) -> str:
-    height, width = found['size']
-    words = [found['task'], f'{found["batch"]}×3×{height}×{width}', found['dtype']]
+    words = [found['task'], f'{found["batch"]}×3×{_size(found)}', found['dtype']]
     words += [word for word in ('compiled', 'memory_kept') if found[word]]
     return ', '.join(words).replace('_', ' ')
 
@@ -88,24 +89,46 @@ def table(found: Mapping[str, Any]) -> Table:
         caption_justify='left',
     )
     shown.add_column('model')
-    for column in ('parameters', 'multiply-adds', 'median', 'quartiles', f'× {found["baseline"]}', 'share'):
+    columns = ['parameters', 'multiply-adds', 'median', 'quartiles', f'× {found["baseline"]}', 'share', 'memory']
+    for column in columns:
         shown.add_column(column, justify='right')
     for name, row in sorted(found['models'].items(), key=lambda item: item[1]['median']):
         shown.add_row(
             name,
             f'{row["parameters"] / 1e6:.1f} M',
             f'{row["multiply_adds"] / 1e9:.1f} G',
-            f'{1e3 * row["median"]:.4g} ms',
-            f'{1e3 * row["low"]:.4g} – {1e3 * row["high"]:.4g}',
+            f'{1e3 * row["median"]:.0f} ms',
+            f'{1e3 * row["low"]:.0f} – {1e3 * row["high"]:.0f}',
             f'{row["ratio"]:.2f}',
             f'{row["share"]:.0%}',
+            f'{row["memory"] / 2**20:.0f} MiB',
         )
     return shown
 
 
-def busy(found: Mapping[str, Any]) -> Table:
+def growth(runs: Sequence[Mapping[str, Any]]) -> Table:
+    """How many times the first size's multiply-adds, time and memory each model takes at the others."""
+    first = runs[0]
+    shown = Table(title=f'growth from {_size(first)}', title_justify='left')
+    for column in ('model', 'size'):
+        shown.add_column(column)
+    for column in ('pixels', 'multiply-adds', 'time', 'memory'):
+        shown.add_column(column, justify='right')
+    for name, start in first['models'].items():
+        for run in runs[1:]:
+            row = run['models'][name]
+            times = [math.prod(run['size']) / math.prod(first['size'])]
+            times += [row[key] / start[key] for key in ('multiply_adds', 'median', 'memory')]
+            shown.add_row(name, _size(run), *(f'{number:.1f} ×' for number in times))
+    return shown
+
+
+def _size(found: Mapping[str, Any]) -> str:
+    return '×'.join(map(str, found['size']))
+
+
+def busy(found: Mapping[str, Any], data: Mapping[str, Any]) -> Table:
     """How many processes of the data pipeline give each model as many images as it takes."""
-    data = found['data']
     shown = Table(
         title=f'{data["config"]}: one worker gives {data["rate"]:.0f} images/s ({data["images"]} timed)',
         title_justify='left',
@@ -119,23 +142,40 @@ def busy(found: Mapping[str, Any]) -> Table:
     return shown
 
 
-def draw(found: Mapping[str, Any], path: str | Path) -> None:
-    """Latency against multiply-adds, and the line on which a model would run at the matrix product's rate."""
+def draw(runs: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Latency against multiply-adds, and the line on which a model would run at the matrix product's rate.
+
+    A line joins a model's sizes, where there are several; both axes are then logarithmic.
+    """
     figure, ax = plt.subplots(figsize=(8, 5.5))
-    rows = found['models']
-    passes = 3 if found['task'] == 'training step' else 1
-    for name, row in rows.items():
-        x, y = row['multiply_adds'] / 1e9, 1e3 * row['median']
-        bars = [[y - 1e3 * row['low']], [1e3 * row['high'] - y]]
-        point = ax.errorbar(x, y, yerr=[[max(b, 0) for b in side] for side in bars], fmt='o', capsize=3)
-        ax.annotate(name, (x, y), (7, 0), textcoords='offset points', va='center', color=point[0].get_color())
-    ax.set_xlim(0, 1.25 * max(row['multiply_adds'] for row in rows.values()) / 1e9)
-    ax.set_ylim(0, 1.15 * max(1e3 * row['high'] for row in rows.values()))
-    slope = 2e12 * passes * found['batch'] / found['matrix_product_rate']  # ms per 10⁹ multiply-adds
-    ax.axline(
-        (0, 0), slope=slope, color='gray', linestyle='--', linewidth=1, label="at the matrix product's rate"
-    )
-    ax.set(xlabel='multiply-adds of an image, 10⁹', ylabel='milliseconds', title=title(found))
+    first = runs[0]
+    for name in first['models']:
+        rows = [run['models'][name] for run in runs]
+        x = [row['multiply_adds'] / 1e9 for row in rows]
+        y = [1e3 * row['median'] for row in rows]
+        bars = [
+            [max(1e3 * (row['median'] - row['low']), 0) for row in rows],
+            [max(1e3 * (row['high'] - row['median']), 0) for row in rows],
+        ]
+        line = ax.errorbar(x, y, yerr=bars, fmt='o-', linewidth=1, capsize=3)[0]
+        ax.annotate(
+            name, (x[-1], y[-1]), (7, 0), textcoords='offset points', va='center', color=line.get_color()
+        )
+    every = [row for run in runs for row in run['models'].values()]
+    most = 1.25 * max(row['multiply_adds'] for row in every) / 1e9
+    passes = 3 if first['task'] == 'training step' else 1
+    slope = 2e12 * passes * first['batch'] / first['matrix_product_rate']  # ms per 10⁹ multiply-adds
+    if len(runs) > 1:
+        ax.set(xscale='log', yscale='log', xmargin=0.25)
+        least = min(row['multiply_adds'] for row in every) / 1e9
+    else:
+        ax.set(xlim=(0, most), ylim=(0, 1.15 * max(1e3 * row['high'] for row in every)))
+        least = 0
+    ends = [least, most]
+    ax.plot(ends, [slope * x for x in ends], '--', color='gray', lw=1, label="at the matrix product's rate")
+    sizes = ' … '.join(dict.fromkeys(_size(run) for run in (runs[0], runs[-1])))
+    heading = title(first).replace(_size(first), sizes)
+    ax.set(xlabel='multiply-adds of an image, 10⁹', ylabel='milliseconds', title=heading)
     ax.spines[['top', 'right']].set_visible(False)
     ax.grid(alpha=0.25)
     ax.legend(frameon=False, loc='lower right')

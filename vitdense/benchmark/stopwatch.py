@@ -1,7 +1,7 @@
 """Runs in turns: what one round's weather does to one model it does to the others too."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -22,9 +22,11 @@ class Timing(NamedTuple):
     high: float
 
 
-def race(runs: Mapping[str, Callable[[], Any]], rounds: int, device: torch.device) -> dict[str, Timing]:
+def race(
+    runs: Mapping[Hashable, Callable[[], Any]], rounds: int, device: torch.device
+) -> dict[Hashable, Timing]:
     """Time each run once a round, `rounds` times."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[Hashable, list[float]] = {name: [] for name in runs}
     for number in range(WARM_UP + rounds):
         for name, run in runs.items():
             seconds = _seconds(run, device)
