@@ -121,7 +121,9 @@ def test_the_tool_shows_a_table_and_writes_what_it_measured(tool):
 
 def test_several_sizes_show_how_a_model_grows(tool):
     words = ['--size', 64, 64, '--size', 128, 128, '--device', 'cpu', '--threads', 1, '--rounds', 1]
-    code, out, err = tool('VVT:tiny', *words, '--keep-memory', '--json', 'found.json', '--picture', 'found.png')
+    code, out, err = tool(
+        'VVT:tiny', *words, '--keep-memory', '--json', 'found.json', '--picture', 'found.png'
+    )
     assert (code, err) == (0, '')
     assert 'forward, 1×3×64×64, float32, memory kept' in out
     assert 'growth from 64×64' in out

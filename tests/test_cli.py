@@ -281,6 +281,33 @@ def test_mixed_precision_trains_and_can_be_resumed(call, tmp_path):
     assert list(losses(tmp_path / 'out')[1]) == [3]
 
 
+def test_compiled_it_trains_and_scores_the_same(call, tmp_path):
+    common = ['tiny.py', '--sample', '--cfg-options', *BRIEF]
+    eager = call(cli.train, *common, '--work-dir', 'eager')
+    done = call(cli.train, *common, '--work-dir', 'out', '--compile')
+    assert (done.code, done.err) == (0, '')
+    assert ', float32, compiled\n' in done.out
+    assert ', float32\n' in eager.out
+    for here, there in zip(losses(tmp_path / 'out'), losses(tmp_path / 'eager'), strict=True):
+        assert here == pytest.approx(there, rel=1e-4)
+
+    few = ['--cfg-options', 'test_dataloader.dataset.indices=2', 'test_dataloader.num_workers=0']
+    few += ['test_dataloader.persistent_workers=False']
+    for words in (['--compile'], ['--amp']):
+        done = call(cli.test, 'tiny.py', 'out/iter_2.pth', '--sample', *words, *few)
+        assert (done.code, done.err) == (0, '')
+        assert (', float32, compiled\n' if words == ['--compile'] else ' autocast\n') in done.out
+
+
+def test_where_nothing_compiles_a_run_says_so_before_it_begins(tmp_path, monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    monkeypatch.setenv('TORCHINDUCTOR_FORCE_DISABLE_CACHES', '1')
+    done = run(TRAIN, 'tiny.py', '--sample', '--compile', cwd=workplace(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: --compile: torch.compile does not work here: ')
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_released_weights_are_in_the_backbone_when_training_begins(call, tmp_path):
     backbone = TransCNN(ARCH)
     torch.save(dict(model=backbone.state_dict()), tmp_path / 'released.pth')

@@ -13,13 +13,15 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_main_process
 
 from .engine import config, work_dir
-from .engine.amp import use_amp
+from .engine.amp import predict_in_amp, train_in_amp
+from .engine.compiled import compile_parts
 from .engine.console import make_console, quiet
 from .engine.dial import Setting, sweep, table
 from .engine.errors import UserError
 from .engine.lint import check_arguments
 from .engine.memory import keep_freed_memory
 from .engine.stop import StopHook, Stopped
+from .engine.unwrap import unwrapped
 from .engine.variant import set_arch
 
 # What starts several processes, by launcher, and what it then sets in their environments.
@@ -41,7 +43,6 @@ def train() -> None:
         help='go on with an interrupted run: the newest of this config, or from a checkpoint',
     )
     p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
-    p.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on a CPU, float16 on a GPU')
     _run(_train, p)
 
 
@@ -131,7 +132,7 @@ def _train(args: argparse.Namespace) -> None:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images a process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
     if args.amp:
-        use_amp(cfg)
+        train_in_amp(cfg)
     _join(cfg)
     name = Path(args.config).stem
     if args.resume:
@@ -147,6 +148,8 @@ def _train(args: argparse.Namespace) -> None:
     from .engine.runner import VitdenseRunner
 
     runner = VitdenseRunner.from_cfg(cfg)
+    if args.compile:
+        compile_parts(unwrapped(runner))
     progress, stop = ProgressHook(console), StopHook()
     runner.register_hook(progress)
     runner.register_hook(stop)
@@ -180,6 +183,10 @@ def _test(args: argparse.Namespace) -> None:
 
     runner = VitdenseRunner.from_cfg(cfg)
     runner.register_hook(FuseHook())
+    if args.amp:
+        predict_in_amp(unwrapped(runner))
+    if args.compile:
+        compile_parts(unwrapped(runner))
     progress = ProgressHook(console)
     runner.register_hook(progress)
     with contextlib.closing(progress):
@@ -279,6 +286,8 @@ def _parser(description: str) -> argparse.ArgumentParser:
     p = _data_parser(description)
     p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
     p.add_argument('--work-dir', metavar='DIR', help='where results go (default: work_dirs/<config>)')
+    p.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on a CPU, float16 on a GPU')
+    p.add_argument('--compile', action='store_true', help='backbone and neck through torch.compile')
     p.add_argument('--launcher', choices=['none', *STARTERS], default='none')
     p.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return p

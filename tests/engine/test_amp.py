@@ -6,7 +6,13 @@ from mmengine.config import Config
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from vitdense.engine.amp import BFloat16OptimWrapper, Float16OptimWrapper, use_amp
+from vitdense.engine.amp import (
+    BFloat16OptimWrapper,
+    Float16OptimWrapper,
+    is_mixed,
+    predict_in_amp,
+    train_in_amp,
+)
 
 
 def test_a_forward_pass_is_bfloat16_inside_the_wrapper_and_float32_after_it():
@@ -49,12 +55,45 @@ def test_gradients_are_accumulated_over_several_batches():
 
 def test_a_config_gets_the_wrapper_of_the_device_and_its_text_reloads(tmp_path):
     cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))))
-    use_amp(cfg)
+    train_in_amp(cfg)
     cfg.dump(tmp_path / 'dumped.py')
     reloaded = Config.fromfile(tmp_path / 'dumped.py').optim_wrapper
     model = nn.Linear(4, 2)
     wrapper = OPTIM_WRAPPERS.build(reloaded | dict(optimizer=torch.optim.SGD(model.parameters(), lr=0.1)))
     assert type(wrapper) is (Float16OptimWrapper if torch.cuda.is_available() else BFloat16OptimWrapper)
+
+
+class Cascade(nn.Module):
+    """A network, heads in a list, and something that is made of their answers."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Linear(4, 4)
+        self.bbox_head = nn.ModuleList([nn.Linear(4, 2), nn.Linear(4, 2)])
+        self.placed = nn.Linear(2, 2)
+
+    def forward(self, x):
+        x = self.backbone(x)
+        answers = [head(x) for head in self.bbox_head]
+        return x, answers, self.placed(sum(answers))
+
+
+@torch.no_grad()
+def test_networks_predict_in_half_precision_and_answer_in_float32():
+    torch.manual_seed(0)
+    model, image = Cascade(), torch.randn(3, 4)
+    exact = model.backbone(image)
+    assert not is_mixed(model)
+    predict_in_amp(model)
+    assert is_mixed(model)
+    map, answers, placed = model(image)
+    assert {map.dtype, *(answer.dtype for answer in answers), placed.dtype} == {torch.float32}
+    assert not torch.equal(map, exact)
+    for rounded in (map, *answers):
+        half = torch.float16 if torch.cuda.is_available() else torch.bfloat16
+        assert torch.equal(rounded, rounded.to(half).float())
+    torch.testing.assert_close(map, exact, rtol=0.02, atol=0.02)
+    assert torch.equal(placed, model.placed(sum(answers)))  # in float32 all the way
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='float16 autocast needs a GPU')

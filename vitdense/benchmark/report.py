@@ -89,7 +89,15 @@ def table(found: Mapping[str, Any]) -> Table:
         caption_justify='left',
     )
     shown.add_column('model')
-    columns = ['parameters', 'multiply-adds', 'median', 'quartiles', f'× {found["baseline"]}', 'share', 'memory']
+    columns = [
+        'parameters',
+        'multiply-adds',
+        'median',
+        'quartiles',
+        f'× {found["baseline"]}',
+        'share',
+        'memory',
+    ]
     for column in columns:
         shown.add_column(column, justify='right')
     for name, row in sorted(found['models'].items(), key=lambda item: item[1]['median']):

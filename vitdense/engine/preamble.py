@@ -9,6 +9,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops
+from .amp import is_mixed, wrapper_here
+from .compiled import is_compiled
 from .console import shown
 from .unwrap import unwrapped
 
@@ -37,7 +39,7 @@ def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
         yield 'optimizer', _optimizer(runner)
     else:
         yield 'test', _data(runner.test_dataloader)
-    yield 'device', _device(runner)
+    yield 'device', _device(runner, training)
     yield 'ops', mmcv_ops.describe().removeprefix('mmcv ops: ')
     yield 'log', shown(runner.logger.log_file)
 
@@ -82,13 +84,15 @@ def _optimizer(runner: Runner) -> str:
     return f'{type(optimizer).__name__}, learning rate {peak["lr"]:g}, weight decay {peak["weight_decay"]:g}'
 
 
-def _device(runner: Runner) -> str:
+def _device(runner: Runner, training: bool) -> str:
     kind = get_device()
     name = f'cpu, {_plural(torch.get_num_threads(), "thread")}'
     if kind == 'cuda':
         name = torch.cuda.get_device_name()
-    precision = getattr(runner.optim_wrapper, 'precision', 'float32')
-    return f'{name}, {precision}'
+    model = unwrapped(runner)
+    mixed = wrapper_here() if is_mixed(model) else runner.optim_wrapper if training else None
+    precision = getattr(mixed, 'precision', 'float32')
+    return f'{name}, {precision}' + (', compiled' if is_compiled(model) else '')
 
 
 def _plural(count: int, noun: str) -> str:
