@@ -89,6 +89,7 @@ def start(request, tmp_path):
                 cwd=tmp_path,
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
                 env=dict(os.environ, CUDA_VISIBLE_DEVICES='-1', OMP_NUM_THREADS='1'),
             )
 
@@ -133,7 +134,7 @@ def test_a_killed_training_ends_as_one_that_was_not(start, tmp_path):
 
     process = start('killed')
     wait_for(process, lambda: newest(killed) >= 3)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # to the loading processes too, as clusters do
     assert process.wait(60) == 143
     stopped = re.search(
         r'stopped by SIGTERM after iteration (\d+), and saved; --resume goes on', said.read_text()

@@ -9,6 +9,7 @@ need be kept.
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from .workers import begin_worker
 
 
 def seed_all(*place: int) -> None:
@@ -133,7 +136,7 @@ def place(loader: DataLoader, seed: int) -> DataLoader:
         Placed(loader.dataset, seed),
         batch_sampler=PlacedBatches(loader.batch_sampler),
         collate_fn=loader.collate_fn,
-        worker_init_fn=loader.worker_init_fn,
+        worker_init_fn=partial(begin_worker, loader.worker_init_fn),
         generator=torch.Generator().manual_seed(seed),
         **words,
     )

@@ -1,0 +1,44 @@
+"""What ends a process that loads data, and what does not."""
+
+import signal
+import subprocess
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from vitdense.engine.exact import place
+
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 400
+
+    def __getitem__(self, index):
+        return torch.tensor(index)
+
+
+@pytest.fixture
+def loading():
+    loader = DataLoader(Numbers(), batch_size=2, num_workers=1)
+    iterator = iter(place(loader, seed=0))
+    yield iterator
+    del iterator
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_another_process_does_not_end_it(loading, number):
+    (worker,) = loading._workers
+    seen = [next(loading)]
+    for _ in range(2):
+        subprocess.run(['kill', f'-{number.value}', str(worker.pid)], check=True)
+    seen += loading
+    assert torch.cat(seen).tolist() == list(range(400))
+
+
+def test_its_parent_does(loading):
+    (worker,) = loading._workers
+    next(loading)
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
