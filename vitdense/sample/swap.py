@@ -23,6 +23,7 @@ BOXES = Schedule(batch=8, iterations=450)
 REGIONS = Schedule(batch=4, iterations=400)
 LABELS = Schedule(batch=4, iterations=1500)
 CROP = 64  # pixels of a segmentor's side: the smaller, the more iterations in the same time
+BACKGROUND = 0.2  # weight of sky, sea, sand and meadow in a segmentor's loss, of which most pixels are
 REGIONS_PER_IMAGE = 16  # that train a two-stage detector's heads; of COCO's 512 most would show nothing
 
 VALIDATIONS = 2  # the last at the end
@@ -72,6 +73,12 @@ def _label_maps(cfg: Config) -> tuple[str, ...]:
             img_suffix='.png',
             reduce_zero_label=True,
         )
+    weights = [1.0 if name in CLASSES else BACKGROUND for name in SEG_CLASSES]
+    for part in _dicts(cfg.model):
+        kind = part.get('type', '')
+        kind = kind if isinstance(kind, str) else kind.__name__
+        if kind.endswith('CrossEntropyLoss') and not part.get('use_sigmoid'):
+            part['class_weight'] = weights
     return SEG_CLASSES
 
 

@@ -1,0 +1,67 @@
+"""`--sample` changes the data and the schedule of a config, also of one that is not ours, and no more of its model."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from vitdense.sample import CLASSES, SEG_CLASSES, SIZE
+from vitdense.sample.swap import CROP, swap_in
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
+
+def flat(node, name=''):
+    """Every leaf of a tree of dicts and lists by its place."""
+    if isinstance(node, dict) or (isinstance(node, (list, tuple)) and any(isinstance(n, dict) for n in node)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from flat(value, f'{name}.{key}')
+    else:
+        yield name, node
+
+
+@pytest.mark.parametrize(
+    ('name', 'changed'),
+    [
+        ('retinanet_hatnet', {'.bbox_head.num_classes': len(CLASSES)}),
+        (
+            'mask_rcnn_pit',
+            {
+                '.roi_head.bbox_head.num_classes': len(CLASSES),
+                '.roi_head.mask_head.num_classes': len(CLASSES),
+                '.train_cfg.rcnn.sampler.num': 16,
+            },
+        ),
+        (
+            'deeplabv3_vvt',
+            {
+                '.data_preprocessor.size': (CROP, CROP),
+                '.decode_head.num_classes': len(SEG_CLASSES),
+                '.decode_head.loss_decode.class_weight': [0.2] * 4 + [1.0] * 5,
+                '.auxiliary_head.num_classes': len(SEG_CLASSES),
+                '.auxiliary_head.loss_decode.class_weight': [0.2] * 4 + [1.0] * 5,
+            },
+        ),
+    ],
+)
+def test_of_the_model_only_this_changes(name, changed):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    before = dict(flat(deepcopy(cfg.model)))
+    swap_in(cfg)
+    after = dict(flat(cfg.model))
+    assert {key: after[key] for key in after if after[key] != before.get(key)} == changed
+    assert before.keys() <= after.keys()
+
+
+def test_a_segmentor_with_other_losses_and_without_a_second_head_is_taken_too():
+    cfg = Config.fromfile(CONFIGS / 'pspnet_transcnn.py')
+    del cfg.model['auxiliary_head']
+    sigmoid = dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0)
+    dice = dict(type='DiceLoss', loss_weight=3.0)
+    cfg.model.decode_head.loss_decode = [sigmoid, dice, dict(type='mmseg.CrossEntropyLoss')]
+    swap_in(cfg)
+    first, second, third = cfg.model.decode_head.loss_decode
+    assert (first, second) == (sigmoid, dice)
+    assert len(third['class_weight']) == len(SEG_CLASSES)
+    assert cfg.test_dataloader.dataset.pipeline[1].scale == (SIZE, SIZE)
