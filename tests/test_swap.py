@@ -1,4 +1,4 @@
-"""`--sample` changes the data and the schedule of a config, also of one that is not ours, and no more of its model."""
+"""`--sample` changes the data and the schedule of a config, and of its model only what is named here."""
 
 from copy import deepcopy
 from pathlib import Path

@@ -18,6 +18,7 @@ from .engine.compiled import compile_parts
 from .engine.console import make_console, quiet
 from .engine.dial import Setting, sweep, table
 from .engine.errors import UserError
+from .engine.finite import NotFinite
 from .engine.lint import check_arguments
 from .engine.memory import keep_freed_memory
 from .engine.stop import StopHook, Stopped
@@ -41,6 +42,12 @@ def train() -> None:
         const='auto',
         metavar='CHECKPOINT',
         help='go on with an interrupted run: the newest of this config, or from a checkpoint',
+    )
+    p.add_argument(
+        '--skip-not-finite',
+        type=int,
+        metavar='N',
+        help='go on after up to N losses that are not finite, without a step (default: stop at the first)',
     )
     p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
     _run(_train, p)
@@ -133,6 +140,8 @@ def _train(args: argparse.Namespace) -> None:
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
     if args.amp:
         train_in_amp(cfg)
+    if args.skip_not_finite is not None:
+        cfg.skip_not_finite = args.skip_not_finite
     _join(cfg)
     name = Path(args.config).stem
     if args.resume:
@@ -331,6 +340,9 @@ def _run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser)
         if os.environ.get('RANK', '0') == '0':
             print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
+    except NotFinite as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(3)
     except Stopped as stop:
         if os.environ.get('RANK', '0') == '0':
             print(f'{stop}; --resume goes on', file=sys.stderr)

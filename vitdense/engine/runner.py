@@ -20,6 +20,7 @@ from ..checkpoint import read
 from .console import file_only, shown
 from .errors import UserError
 from .exact import PlaceHook, place
+from .finite import FiniteHook
 from .keep import KeepHook
 from .unwrap import unwrapped
 
@@ -89,6 +90,7 @@ class VitdenseRunner(Runner):
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         super().register_default_hooks(hooks)
         self.register_hook(PlaceHook())
+        self.register_hook(FiniteHook(self.cfg.get('skip_not_finite', 0)))
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """As MMEngine's, but a file has its name once it is whole and on the disk."""

@@ -1,0 +1,92 @@
+"""A loss that is not finite never becomes a step, and leaves what it takes to find out why."""
+
+import math
+from itertools import count
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import PolygonMasks
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+from vitdense.engine.finite import NotFinite, plain
+
+
+def breaks(runner, *iterations):
+    """The same runner, whose model has a loss that is not a number in some iterations."""
+    forward, seen = runner.model.forward, count(1)
+
+    def broken(x, y, mode):
+        answer = forward(x, y, mode)
+        if mode == 'loss' and next(seen) in iterations:
+            answer['loss_other'] = answer['loss_line'] * math.nan
+        return answer
+
+    runner.model.forward = broken
+    return runner
+
+
+def weights(runner):
+    return torch.cat([p.detach().flatten() for p in runner.model.parameters()])
+
+
+def test_the_run_stops_before_the_step_and_says_where_the_batch_is(make_runner, tmp_path):
+    runner = breaks(make_runner(), 2)
+    with pytest.raises(NotFinite) as stop:
+        runner.train()
+    path = tmp_path / 'run/not_finite/iter_2_rank_0.pth'
+    assert str(stop.value) == (
+        f'iteration 2: the loss is not finite: loss nan, loss_other nan; '
+        f'batch, losses and gradient norms in {path}'
+    )
+    record = torch.load(path, weights_only=True)
+    assert math.isnan(record['losses']['loss_other'])
+    assert math.isfinite(record['losses']['loss_line'])
+    assert record['gradients'].keys() == {'backbone.weight', 'backbone.bias'}
+    assert all(map(math.isnan, record['gradients'].values()))
+    assert record['batch']['x'].shape == (1, 2)
+    before = torch.load(tmp_path / 'run/iter_1.pth', weights_only=False)['state_dict']
+    assert torch.equal(weights(runner), torch.cat([value.flatten() for value in before.values()]))
+
+
+def test_as_many_as_are_allowed_are_skipped_without_a_step(make_runner, tmp_path, capfd):
+    (tmp_path / 'line.py').touch()
+    cfg = Config(
+        dict(model=dict(backbone={}), train_dataloader=dict(batch_size=1), skip_not_finite=2),
+        filename=str(tmp_path / 'line.py'),
+    )
+    runner = breaks(make_runner(cfg=cfg), 2, 3)
+    runner.train()
+    first, third = (
+        torch.load(tmp_path / f'run/iter_{n}.pth', weights_only=False)['state_dict'] for n in (1, 3)
+    )
+    assert all(torch.equal(first[name], third[name]) for name in first)
+    assert torch.isfinite(weights(runner)).all()
+    assert not torch.equal(weights(runner), torch.cat([value.flatten() for value in third.values()]))
+    out = ' '.join(capfd.readouterr().out.split())
+    assert 'skipped iteration 2: the loss is not finite: ' in out
+    assert '; 0 more may be' in out
+
+    with pytest.raises(NotFinite, match='iteration 3: '):
+        breaks(make_runner(tmp_path / 'again', cfg=cfg), 1, 2, 3).train()
+
+
+def test_a_batch_becomes_what_is_read_without_running_anything(tmp_path):
+    boxes = torch.tensor([[1.0, 2.0, 9.0, 8.0]])
+    sample = DetDataSample(metainfo=dict(img_path='images/1.jpg', scale_factor=(0.5, 0.5), flip=None))
+    sample.gt_instances = InstanceData(
+        bboxes=HorizontalBoxes(boxes),
+        labels=torch.tensor([3]),
+        masks=PolygonMasks([[boxes.numpy()[0].repeat(2)]], 10, 10),
+    )
+    torch.save(plain(dict(inputs=[torch.ones(3, 4, 4)], data_samples=[sample])), tmp_path / 'batch.pth')
+    read = torch.load(tmp_path / 'batch.pth', weights_only=True)
+    (told,) = read['data_samples']
+    assert told['img_path'] == 'images/1.jpg'
+    assert told['scale_factor'] == [0.5, 0.5]
+    assert torch.equal(told['gt_instances']['bboxes'], boxes)
+    assert told['gt_instances']['labels'].tolist() == [3]
+    assert told['gt_instances']['masks'].shape == (1, 10, 10)
+    assert torch.equal(read['inputs'][0], torch.ones(3, 4, 4))
