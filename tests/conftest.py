@@ -7,7 +7,7 @@ import pytest
 
 from vitdense.engine.memory import keep_freed_memory
 
-keep_freed_memory()  # as the tools do: it saves a fifth of the time
+keep_freed_memory()  # as the tools do
 
 for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich take a file for a terminal
     os.environ.pop(name, None)
