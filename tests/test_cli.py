@@ -281,7 +281,9 @@ def test_mixed_precision_trains_and_can_be_resumed(call, tmp_path):
     assert list(losses(tmp_path / 'out')[1]) == [3]
 
 
-def test_compiled_it_trains_and_scores_the_same(call, tmp_path):
+def test_compiled_it_trains_and_scores_the_same(call, tmp_path, monkeypatch):
+    # all but the last step, code for the machine, which takes minutes
+    monkeypatch.setattr('vitdense.engine.compiled.BACKEND', 'aot_eager')
     common = ['tiny.py', '--sample', '--cfg-options', *BRIEF]
     eager = call(cli.train, *common, '--work-dir', 'eager')
     done = call(cli.train, *common, '--work-dir', 'out', '--compile')

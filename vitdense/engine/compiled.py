@@ -11,6 +11,7 @@ from torch import nn
 from .errors import UserError
 
 PARTS = ('backbone', 'neck')
+BACKEND = 'inductor'
 CHATTY = ('torch.utils.cpp_extension', 'torch._inductor.utils')  # that there is no GPU, and where a cache is
 
 
@@ -24,14 +25,14 @@ def compile_parts(model: nn.Module) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     device = next(model.parameters()).device
     try:  # a run should not begin, and then find no compiler
-        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+        torch.compile(lambda x: x + 1, backend=BACKEND)(torch.zeros(2, device=device))
     except RuntimeError as error:
         raise UserError(
             f'--compile: torch.compile does not work here: {str(error).splitlines()[0]}'
         ) from error
     for name in PARTS:
         if isinstance(part := getattr(model, name, None), nn.Module):
-            part.compile()
+            part.compile(backend=BACKEND)
 
 
 def is_compiled(model: nn.Module) -> bool:
