@@ -536,6 +536,10 @@ TYPOS = {
         ['--sample', '--resume', 'gone.pth'],
         '--resume gone.pth: no such checkpoint file',
     ),
+    'fewer than no losses to skip': (
+        ['--sample', '--skip-not-finite', '-1'],
+        '--skip-not-finite -1: expected 0 or more',
+    ),
     'processes that nothing started': (
         ['--sample', '--launcher', 'pytorch'],
         '--launcher pytorch: $RANK is not set; start the tool with torchrun',

@@ -141,6 +141,8 @@ def _train(args: argparse.Namespace) -> None:
     if args.amp:
         train_in_amp(cfg)
     if args.skip_not_finite is not None:
+        if args.skip_not_finite < 0:
+            raise UserError(f'--skip-not-finite {args.skip_not_finite}: expected 0 or more')
         cfg.skip_not_finite = args.skip_not_finite
     _join(cfg)
     name = Path(args.config).stem
