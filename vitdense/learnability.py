@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -24,7 +24,7 @@ from .engine.config import LOADERS, load_config
 from .engine.console import make_console, quiet
 from .engine.memory import keep_freed_memory
 from .sample import SIZE
-from .sample.swap import swap_in
+from .sample.swap import name_of, swap_in
 
 IMAGES = 8
 ITERATIONS = 400
@@ -87,7 +87,7 @@ def fit(path: str) -> Fit:
 def narrow(cfg: Config, folder: Path) -> None:
     """Leave eight images, and no augmentation, of a config on the sample world."""
     train = cfg.train_dataloader.dataset
-    train.pipeline = [step for step in train.pipeline if _name(step) not in AUGMENTATIONS]
+    train.pipeline = [step for step in train.pipeline if name_of(step) not in AUGMENTATIONS]
     for step in train.pipeline:
         if 'ratio_range' in step:
             step.ratio_range = (1.0, 1.0)
@@ -119,11 +119,6 @@ def _eight(annotations: Path, folder: Path) -> str:
     path = folder / 'eight.json'
     path.write_text(json.dumps(whole))
     return str(path)
-
-
-def _name(step: Any) -> str:
-    kind = step['type']
-    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

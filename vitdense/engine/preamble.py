@@ -39,7 +39,7 @@ def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
         yield 'optimizer', _optimizer(runner)
     else:
         yield 'test', _data(runner.test_dataloader)
-    yield 'device', _device(runner, training)
+    yield 'device', _device(runner)
     yield 'ops', mmcv_ops.describe().removeprefix('mmcv ops: ')
     yield 'log', shown(runner.logger.log_file)
 
@@ -84,13 +84,13 @@ def _optimizer(runner: Runner) -> str:
     return f'{type(optimizer).__name__}, learning rate {peak["lr"]:g}, weight decay {peak["weight_decay"]:g}'
 
 
-def _device(runner: Runner, training: bool) -> str:
+def _device(runner: Runner) -> str:
     kind = get_device()
     name = f'cpu, {_plural(torch.get_num_threads(), "thread")}'
     if kind == 'cuda':
         name = torch.cuda.get_device_name()
     model = unwrapped(runner)
-    mixed = wrapper_here() if is_mixed(model) else runner.optim_wrapper if training else None
+    mixed = wrapper_here() if is_mixed(model) else runner.optim_wrapper
     precision = getattr(mixed, 'precision', 'float32')
     return f'{name}, {precision}' + (', compiled' if is_compiled(model) else '')
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
+from ..engine.config import LOADERS
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
 
@@ -30,8 +31,6 @@ VALIDATIONS = 2  # the last at the end
 LEARNING_RATE = 2.5e-4
 GRADIENT_NORM = 1.0  # the heads have no norms: from scratch, larger steps throw them back
 WARM_UP = 50  # iterations
-
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def swap_in(cfg: Config) -> None:
@@ -75,9 +74,7 @@ def _label_maps(cfg: Config) -> tuple[str, ...]:
         )
     weights = [1.0 if name in CLASSES else BACKGROUND for name in SEG_CLASSES]
     for part in _dicts(cfg.model):
-        kind = part.get('type', '')
-        kind = kind if isinstance(kind, str) else kind.__name__
-        if kind.endswith('CrossEntropyLoss') and not part.get('use_sigmoid'):
+        if name_of(part) == 'CrossEntropyLoss' and not part.get('use_sigmoid'):
             part['class_weight'] = weights
     return SEG_CLASSES
 
@@ -104,6 +101,12 @@ def _set(cfg: Config, schedule: Schedule) -> None:
     cfg.log_processor.by_epoch = False
     cfg.default_hooks.logger.update(interval=10, log_metric_by_epoch=False)
     cfg.default_hooks.checkpoint.update(by_epoch=False, interval=every, max_keep_ckpts=2)
+
+
+def name_of(part: dict) -> str:
+    """Of the class that a part of a config builds, which it gives as text or as it is."""
+    kind = part.get('type', '')
+    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
 
 
 def _dicts(node: Any) -> Iterator[dict]:
