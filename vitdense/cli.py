@@ -233,10 +233,9 @@ def _complexity(args: argparse.Namespace) -> None:
 
 def _benchmark(args: argparse.Namespace) -> None:
     from .benchmark import report
-    from .benchmark.contestants import Setting, contestant
+    from .benchmark.contestants import Setting
     from .benchmark.loading import loading
-    from .benchmark.memory import peak_memory
-    from .benchmark.stopwatch import matrix_product, race
+    from .benchmark.measure import measure
 
     baseline = args.baseline or args.models[-1]
     if baseline not in args.models:
@@ -255,21 +254,7 @@ def _benchmark(args: argparse.Namespace) -> None:
         Setting(args.batch, tuple(size), device, dtype, args.train, args.compile, kept)
         for size in args.size or [(768, 1280)]
     ]
-    entries = [[contestant(name, setting) for name in dict.fromkeys(args.models)] for setting in settings]
-    runs = {(i, entry.name): entry.run for i, row in enumerate(entries) for entry in row}
-    timings = race(runs | {'product': matrix_product(device, dtype)}, args.rounds, device)
-    memory = {key: peak_memory(run, device) for key, run in runs.items()}
-    found = [
-        report.results(
-            setting,
-            row,
-            {entry.name: timings[i, entry.name] for entry in row},
-            {entry.name: memory[i, entry.name] for entry in row},
-            timings['product'],
-            baseline,
-        )
-        for i, (setting, row) in enumerate(zip(settings, entries, strict=True))
-    ]
+    found = measure(args.models, settings, args.rounds, baseline)
     console = make_console()
     for result in found:
         console.print(report.table(result))

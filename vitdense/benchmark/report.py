@@ -153,12 +153,11 @@ def busy(found: Mapping[str, Any], data: Mapping[str, Any]) -> Table:
 
 def draw(runs: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Latency against multiply-adds; of several sizes, against pixels."""
-    figure, ax = plt.subplots(figsize=(8, 5.5))
+    figure, ax = plt.subplots(figsize=(9.5, 5.5), layout='constrained')
     (_draw_growth if len(runs) > 1 else _draw_costs)(ax, runs)
     ax.spines[['top', 'right']].set_visible(False)
     ax.grid(alpha=0.25)
-    ax.legend(frameon=False, loc='lower right')
-    figure.tight_layout()
+    figure.legend(frameon=False, loc='outside right center')  # beside the axes names never meet
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -167,14 +166,14 @@ def _draw_costs(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:
     """Each model, and the line on which it would run at the matrix product's rate."""
     (run,) = runs
     rows = run['models']
-    for name, row in rows.items():
-        _draw_line(ax, name, [row['multiply_adds'] / 1e9], [row])
-    most = 1.25 * max(row['multiply_adds'] for row in rows.values()) / 1e9
+    for number, name in enumerate(_slowest_first(run)):
+        _draw_line(ax, number, name, [rows[name]['multiply_adds'] / 1e9], [rows[name]])
+    most = 1.1 * max(row['multiply_adds'] for row in rows.values()) / 1e9
     passes = 3 if run['task'] == 'training step' else 1
     slope = 2e12 * passes * run['batch'] / run['matrix_product_rate']  # ms per 10⁹ multiply-adds
     ends = [0, most]
     ax.plot(ends, [slope * x for x in ends], '--', color='gray', lw=1, label="at the matrix product's rate")
-    highest = 1.15 * max(1e3 * row['high'] for row in rows.values())
+    highest = 1.1 * max(1e3 * row['high'] for row in rows.values())
     ax.set(xlim=(0, most), ylim=(0, highest), title=title(run))
     ax.set(xlabel='multiply-adds of an image, 10⁹', ylabel='milliseconds')
 
@@ -182,22 +181,28 @@ def _draw_costs(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:
 def _draw_growth(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:
     """Each model's sizes, and how one would grow that is linear in pixels."""
     pixels = [math.prod(run['size']) / 2**20 for run in runs]
-    for name in runs[0]['models']:
-        _draw_line(ax, name, pixels, [run['models'][name] for run in runs])
+    for number, name in enumerate(_slowest_first(runs[-1])):
+        _draw_line(ax, number, name, pixels, [run['models'][name] for run in runs])
     least = min(1e3 * row['median'] for row in runs[0]['models'].values()) / 2
     linear = [least * count / pixels[0] for count in pixels]
     ax.plot(pixels, linear, '--', color='gray', lw=1, label='linear in pixels')
-    ax.set(xscale='log', yscale='log', xmargin=0.15, xticks=pixels, xticklabels=map(_size, runs))
+    ax.set(xscale='log', yscale='log', xticks=pixels, xticklabels=map(_size, runs))
     ax.minorticks_off()
     heading = title(runs[0]).replace(_size(runs[0]), 'height×width')
     ax.set(xlabel='pixels', ylabel='milliseconds', title=heading)
 
 
-def _draw_line(ax: Axes, name: str, x: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> None:
-    """A model's medians with their quartiles, and its name beside the last."""
+def _slowest_first(run: Mapping[str, Any]) -> list[str]:
+    """The models' names, from top to bottom in a picture."""
+    return sorted(run['models'], key=lambda name: -run['models'][name]['median'])
+
+
+def _draw_line(
+    ax: Axes, number: int, name: str, x: Sequence[float], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """A model's medians with their quartiles."""
     y = [1e3 * row['median'] for row in rows]
     below = [max(1e3 * (row['median'] - row['low']), 0) for row in rows]
     above = [max(1e3 * (row['high'] - row['median']), 0) for row in rows]
-    line = ax.errorbar(x, y, yerr=[below, above], fmt='o-', linewidth=1, capsize=3)[0]
-    place = dict(textcoords='offset points', va='center', color=line.get_color())
-    ax.annotate(name, (x[-1], y[-1]), (7, 0), **place)
+    marker = 'osD^v'[number % 5]  # ten colours are not enough
+    ax.errorbar(x, y, yerr=[below, above], marker=marker, linewidth=1, capsize=3, label=name)
