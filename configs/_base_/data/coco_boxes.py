@@ -7,8 +7,9 @@ Under `data_root`: annotations/instances_{train,val}2017.json, train2017/, val20
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import AspectRatioBatchSampler, CocoDataset
 from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs, RandomFlip, Resize
-from mmdet.evaluation import CocoMetric
 from mmengine.dataset import DefaultSampler
+
+from vitdense.engine.coco_metric import TotalCocoMetric
 
 data_root = 'data/coco/'
 
@@ -58,6 +59,6 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type=CocoMetric, ann_file=data_root + 'annotations/instances_val2017.json', metric='bbox'
+    type=TotalCocoMetric, ann_file=data_root + 'annotations/instances_val2017.json', metric='bbox'
 )
 test_evaluator = val_evaluator

@@ -1,0 +1,61 @@
+"""Nothing detected scores 0 wherever there is something to detect, by COCO's own evaluation."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vitdense.engine.coco_metric import TotalCocoMetric
+
+BOX = [10, 10, 20, 20]
+
+
+@pytest.fixture
+def metric(tmp_path):
+    """Over two images with an object each of the first class, and beside one of them a crowd."""
+    outline = [[10, 10, 30, 10, 30, 30, 10, 30]]
+    crowd = dict(size=[64, 80], counts=[0, 100, 64 * 80 - 100])
+    objects = [dict(image_id=i, iscrowd=0, segmentation=outline, area=400, bbox=BOX) for i in (1, 2)]
+    objects.append(dict(image_id=1, iscrowd=1, segmentation=crowd, area=100, bbox=[0, 0, 2, 64]))
+    whole = dict(
+        images=[dict(id=i, file_name=f'{i}.png', width=80, height=64) for i in (1, 2)],
+        annotations=[dict(found, id=number, category_id=1) for number, found in enumerate(objects, 1)],
+        categories=[dict(id=1, name='boat'), dict(id=2, name='fish')],
+    )
+    path = tmp_path / 'truth.json'
+    path.write_text(json.dumps(whole))
+    made = TotalCocoMetric(str(path), metric=['bbox', 'segm'])
+    made.dataset_meta = dict(classes=('boat', 'fish'))
+    return made
+
+
+def scores(metric, boxes, kinds):
+    """Where each of the two images has these boxes, and masks that fill them."""
+    metric.metrics = kinds
+    corners = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    found = dict(bboxes=corners, scores=torch.ones(len(corners)), labels=torch.zeros(len(corners)).int())
+    if 'segm' in kinds:
+        found['masks'] = torch.zeros(len(corners), 64, 80, dtype=torch.bool)
+        for mask, (left, top, right, bottom) in zip(found['masks'], corners.int(), strict=True):
+            mask[top:bottom, left:right] = True
+    for number in (1, 2):
+        metric.process({}, [dict(img_id=number, ori_shape=(64, 80), pred_instances=found)])
+    return metric.evaluate(2)
+
+
+each_model = pytest.mark.parametrize('kinds', [['bbox'], ['bbox', 'segm']], ids=['boxes', 'boxes and masks'])
+
+
+@each_model
+def test_nothing_detected_scores_0(metric, kinds):
+    # small objects alone: there are no medium ones and no large ones
+    parts = dict(mAP=0, mAP_50=0, mAP_75=0, mAP_s=0, mAP_m=-1, mAP_l=-1)
+    expected = {f'coco/{kind}_{part}': value for kind in kinds for part, value in parts.items()}
+    assert scores(metric, [], kinds) == expected
+
+
+@each_model
+def test_what_is_detected_is_scored_as_mmdetection_does(metric, kinds):
+    assert scores(metric, [[10, 10, 30, 30]], kinds)['coco/bbox_mAP'] == 1
+    assert all(np.isin(list(scores(metric, [[40, 40, 60, 60]], kinds).values()), [0, -1]))
