@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').read_text()).group(1)
 
-TEST = ['hypothesis>=6.100', 'pytest>=8.0']
+TEST = ['hypothesis>=6.100', 'pytest>=8.0', 'pytest-xdist>=3.5']
 
 setup(
     name='vitdense',

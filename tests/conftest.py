@@ -3,6 +3,9 @@
 import os
 import sys
 
+if processes := os.environ.get('PYTEST_XDIST_WORKER_COUNT'):  # a share of the cores each, said before torch
+    os.environ.setdefault('OMP_NUM_THREADS', str(max(1, len(os.sched_getaffinity(0)) // int(processes))))
+
 import pytest
 
 from vitdense.engine.memory import keep_freed_memory
@@ -11,6 +14,16 @@ keep_freed_memory()  # as the tools do
 
 for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich take a file for a terminal
     os.environ.pop(name, None)
+
+
+COSTLY = {'built', 'trained'}  # fixtures whose tests stay together, so that they are made once
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for name in COSTLY & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture
