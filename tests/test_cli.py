@@ -17,39 +17,13 @@ from typing import NamedTuple
 import cv2
 import pytest
 import torch
+from small import ARCH, REPOSITORY, workplace
 
 from vitdense import cli, sample
 from vitdense.backbones import TransCNN
 
-REPOSITORY = Path(cli.__file__).parents[1]
 LEAF = REPOSITORY / 'configs' / 'retinanet_transcnn.py'
 TRAIN, TEST = (REPOSITORY / 'tools' / f'{name}.py' for name in ('train', 'test'))
-
-ARCH = dict(
-    dims=[8, 16, 24, 32],
-    depths=[1, 1, 1, 1],
-    head_dim=8,
-    expansions=[2, 2, 2, 2],
-    grid_sizes=[8, 8, 8, 1],
-    pool_ratios=[8, 4, 2, 1],
-    kernel_sizes=[3, 3, 3, 3],
-)
-TINY = f'''"""RetinaNet on a TransCNN small enough for a test; every box counts, so that scores come early."""
-
-from mmengine.config import read_base
-
-with read_base():
-    from .configs.retinanet_transcnn import *
-
-model.backbone.update(arch={ARCH})
-model.neck.update(in_channels={ARCH['dims']}, out_channels=16)
-model.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
-model.test_cfg.update(score_thr=0.0)
-for loader in (train_dataloader, val_dataloader, test_dataloader):
-    loader.update(num_workers=0, persistent_workers=False)
-for loader in (val_dataloader, test_dataloader):
-    loader.dataset.update(indices=24)
-'''
 
 ITERATIONS = 20
 LEARN = [  # a schedule for so few iterations
@@ -74,13 +48,6 @@ TABLE = r"""┏━+┳━+┓
 (?:│ bbox mAP[ \w]* +│ +(?:\d\.\d{3}|–) │
 ){6}└─+┴─+┘
 """
-
-
-def workplace(folder):
-    """A folder with the small config, which inherits from the repository's."""
-    (folder / 'configs').symlink_to(REPOSITORY / 'configs')
-    (folder / 'tiny.py').write_text(TINY)
-    return folder
 
 
 def run(*command, cwd):
@@ -173,6 +140,10 @@ optimizer  AdamW, learning rate 0\.005, weight decay 0\.0001
    device  cpu, \d+ threads?, float32
       ops  .+
       log  work_dirs/tiny/{stamp}/{stamp}\.log
+   labels  in 32 samples: (?:\w+ \d+%, ){{4}}\w+ \d+%; \d\.\d% of objects ignored
+     maps  8 channels at 1/4, 16 channels at 1/8, 24 channels at 1/16, 32 channels at 1/32
+   recipe  doubt: batch 4, the schedule was made for 8: .+
+   memory  about \d\.\d GiB for a batch of 4, this device has .+
 """
     pace = r'\d+\.\d\d s/it  eta \d:\d\d:\d\d  '
     progress = rf"""(?:    train  \d+/20  {pace}loss .+
@@ -284,7 +255,8 @@ def test_mixed_precision_trains_and_can_be_resumed(call, tmp_path):
 def test_compiled_it_trains_and_scores_the_same(call, tmp_path, monkeypatch):
     # all but the last step, code for the machine, which takes minutes
     monkeypatch.setattr('vitdense.engine.compiled.BACKEND', 'aot_eager')
-    common = ['tiny.py', '--sample', '--cfg-options', *BRIEF]
+    one = [f'{split}_dataloader.dataset.indices=1' for split in ('val', 'test')]  # a shape is a compilation
+    common = ['tiny.py', '--sample', '--cfg-options', *BRIEF, *one]
     eager = call(cli.train, *common, '--work-dir', 'eager')
     done = call(cli.train, *common, '--work-dir', 'out', '--compile')
     assert (done.code, done.err) == (0, '')
@@ -293,10 +265,9 @@ def test_compiled_it_trains_and_scores_the_same(call, tmp_path, monkeypatch):
     for here, there in zip(losses(tmp_path / 'out'), losses(tmp_path / 'eager'), strict=True):
         assert here == pytest.approx(there, rel=1e-4)
 
-    few = ['--cfg-options', 'test_dataloader.dataset.indices=2', 'test_dataloader.num_workers=0']
-    few += ['test_dataloader.persistent_workers=False']
+    few = ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False', *one]
     for words in (['--compile'], ['--amp']):
-        done = call(cli.test, 'tiny.py', 'out/iter_2.pth', '--sample', *words, *few)
+        done = call(cli.test, 'tiny.py', 'out/iter_2.pth', '--sample', *words, '--cfg-options', *few)
         assert (done.code, done.err) == (0, '')
         assert (', float32, compiled\n' if words == ['--compile'] else ' autocast\n') in done.out
 
@@ -405,6 +376,39 @@ def test_every_head_trains_scores_and_shows_its_predictions(call, tmp_path, head
     assert re.findall(r'│ (\w[\w ]+?) +│ +(\d+\.\d+|–) │', done.out) == scores
 
 
+ELSEWHERE = f'''"""The small config for the classes of the sample world."""
+from mmengine.config import read_base
+with read_base():
+    from .tiny import *
+metainfo = dict(classes={sample.CLASSES}, palette={sample.THING_PALETTE})
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader.dataset.update(metainfo=metainfo, indices=4)
+    loader.dataset.pipeline[1 if loader is not train_dataloader else 2].scale = (128, 128)
+model.bbox_head.num_classes = {len(sample.CLASSES)}
+'''
+
+
+def test_unreadable_images_are_passed_over_if_so_many_were_asked_for(call, tmp_path):
+    root = tmp_path / 'data'
+    shutil.copytree(sample.root() / 'coco', root)
+    images = sorted((root / 'train2017').iterdir())
+    for path in images[::2]:
+        path.write_bytes(b'not a picture')
+    (tmp_path / 'elsewhere.py').write_text(ELSEWHERE)
+    words = ['--data-root', 'data', '--work-dir', 'out', '--cfg-options', 'train_cfg.max_epochs=1']
+    stopped = call(cli.train, 'elsewhere.py', *words)
+    assert stopped.code == 2
+    assert re.match(
+        r'error: data/train2017/\d+\.png: cannot be read: in no image format that is known\n', stopped.err
+    )
+    done = call(cli.train, 'elsewhere.py', '--skip-unreadable', 1000, *words)
+    assert (done.code, done.err) == (0, '')
+    record = (tmp_path / 'out/unreadable.txt').read_text().splitlines()
+    assert record
+    assert {line.split(':')[0] for line in record} <= {f'data/train2017/{path.name}' for path in images[::2]}
+    assert ' unreadable  out/unreadable.txt\n' in done.out
+
+
 def test_two_processes_share_a_batch_and_report_once(tmp_path):
     torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
     words = ['--launcher', 'pytorch', '--sample', '--work-dir', 'out', '--cfg-options', *BRIEF]
@@ -455,17 +459,7 @@ def test_coco_elsewhere_trains_by_epochs_from_the_data_root_that_is_given(call, 
     root.mkdir()
     for part in ('annotations', 'train2017', 'val2017'):
         (root / part).symlink_to(sample.root() / 'coco' / part)
-    (tmp_path / 'elsewhere.py').write_text(
-        '"""The small config for the classes of the sample world."""\n'
-        'from mmengine.config import read_base\n'
-        'with read_base():\n'
-        '    from .tiny import *\n'
-        f'metainfo = dict(classes={sample.CLASSES}, palette={sample.THING_PALETTE})\n'
-        'for loader in (train_dataloader, val_dataloader, test_dataloader):\n'
-        '    loader.dataset.update(metainfo=metainfo, indices=4)\n'
-        '    loader.dataset.pipeline[1 if loader is not train_dataloader else 2].scale = (128, 128)\n'
-        f'model.bbox_head.num_classes = {len(sample.CLASSES)}\n'
-    )
+    (tmp_path / 'elsewhere.py').write_text(ELSEWHERE)
     done = call(cli.train, 'elsewhere.py', '--data-root', root, '--cfg-options', 'train_cfg.max_epochs=2')
     assert (done.code, done.err) == (0, '')
     assert re.search(r'    train  4 images, 5 classes \(.*\), datasets\n', done.out)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vitdense import backbones
 from vitdense.checkpoint import load_released
+from vitdense.convert import convert
 
 REFERENCE = Path(__file__).parent / 'reference'
 SMALL = dict(
@@ -162,3 +163,13 @@ def test_a_file_that_would_execute_code_is_refused_by_name(tmp_path, name):
     torch.save({'model': released(name), 'args': Hostile(marker)}, path)
     assert refused(name, path).startswith(f'{path}: refused to load: ')
     assert not marker.exists()
+
+
+@each_backbone
+def test_converted_to_safetensors_it_gives_the_same_weights(tmp_path, name):
+    plain, converted = network(name), network(name)
+    load_released(plain, released(name))
+    torch.save(WRAPPINGS['model'](released(name)), tmp_path / 'old.pth')
+    convert(tmp_path / 'old.pth', tmp_path / 'new.safetensors')
+    load_released(converted, tmp_path / 'new.safetensors')
+    assert moved(converted, plain.state_dict()) == []

@@ -53,6 +53,25 @@ def read(path: str | Path, allow: list[Any] | None = None) -> Any:
         raise ValueError(f'{path}: damaged or not a checkpoint ({reason})') from error
 
 
+def unwrap(contents: Any, name: str) -> Mapping[str, Tensor]:
+    """The state dict in a checkpoint's contents, whatever it is wrapped in.
+
+    Raises:
+        ValueError: there is none.
+    """
+    while isinstance(contents, Mapping):
+        inner = next((contents[w] for w in WRAPPERS if isinstance(contents.get(w), Mapping)), None)
+        if inner is None:
+            break
+        contents = inner
+    if not isinstance(contents, Mapping) or not contents:
+        raise ValueError(f'{name}: expected a state dict, got {type(contents).__name__}')
+    strangers = [k for k, v in contents.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+    if strangers:
+        raise ValueError(f'{name}: not a state dict: {", ".join(map(repr, strangers))} name no tensors')
+    return contents
+
+
 def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -> None:
     """Load the weights that a backbone's authors released.
 
@@ -68,7 +87,7 @@ def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -
             then as it was.
     """
     name = 'the state dict' if isinstance(source, Mapping) else str(source)
-    state = _unwrap(source if isinstance(source, Mapping) else _contents(str(source)), name)
+    state = unwrap(source if isinstance(source, Mapping) else _contents(str(source)), name)
     renamed = {}
     for key, tensor in state.items():
         key = key.removeprefix('module.')
@@ -139,20 +158,6 @@ def _local(source: str) -> str:
         except OSError as error:  # among them urllib's
             raise ValueError(f'{source}: could not be downloaded ({error})') from error
     return str(path)
-
-
-def _unwrap(contents: Any, name: str) -> Mapping[str, Tensor]:
-    while isinstance(contents, Mapping):
-        inner = next((contents[w] for w in WRAPPERS if isinstance(contents.get(w), Mapping)), None)
-        if inner is None:
-            break
-        contents = inner
-    if not isinstance(contents, Mapping) or not contents:
-        raise ValueError(f'{name}: expected a state dict, got {type(contents).__name__}')
-    strangers = [k for k, v in contents.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
-    if strangers:
-        raise ValueError(f'{name}: not a state dict: {", ".join(map(repr, strangers))} name no tensors')
-    return contents
 
 
 def _rename(key: str, names: tuple) -> str:

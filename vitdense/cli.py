@@ -18,10 +18,12 @@ from .engine.compiled import compile_parts
 from .engine.console import make_console, quiet
 from .engine.dial import Setting, sweep, table
 from .engine.errors import UserError
+from .engine.faults import told
 from .engine.finite import NotFinite
 from .engine.lint import check_arguments
 from .engine.memory import keep_freed_memory
 from .engine.stop import StopHook, Stopped
+from .engine.unreadable import RECORD
 from .engine.unwrap import unwrapped
 from .engine.variant import set_arch
 
@@ -49,7 +51,14 @@ def train() -> None:
         metavar='N',
         help='go on after up to N losses that are not finite, without a step (default: stop at the first)',
     )
+    p.add_argument(
+        '--skip-unreadable',
+        type=int,
+        metavar='N',
+        help='go on without up to N images that cannot be read (default: stop at the first)',
+    )
     p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
+    p.add_argument('--preflight', action='store_true', help='look the run over, and do not begin it')
     _run(_train, p)
 
 
@@ -132,6 +141,20 @@ def check_data() -> None:
     _run(_check_data, p)
 
 
+def convert() -> None:
+    """`tools/convert.py`."""
+    p = argparse.ArgumentParser(description='Write the weights of a checkpoint as safetensors.')
+    p.add_argument('source', help='.pth file of a training run, or of the authors')
+    p.add_argument('target', help='.safetensors file to write')
+    p.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle what may execute code, in a process of its own; only if you know who made the file',
+    )
+    p.set_defaults(local_rank=0)
+    _run(_convert, p)
+
+
 def _train(args: argparse.Namespace) -> None:
     keep_freed_memory()
     cfg = _prepare(args, config.LOADERS[:2])
@@ -140,10 +163,12 @@ def _train(args: argparse.Namespace) -> None:
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
     if args.amp:
         train_in_amp(cfg)
-    if args.skip_not_finite is not None:
-        if args.skip_not_finite < 0:
-            raise UserError(f'--skip-not-finite {args.skip_not_finite}: expected 0 or more')
-        cfg.skip_not_finite = args.skip_not_finite
+    for option in ('skip_not_finite', 'skip_unreadable'):
+        if (count := getattr(args, option)) is None:
+            continue
+        if count < 0:
+            raise UserError(f'--{option.replace("_", "-")} {count}: expected 0 or more')
+        cfg[option] = count
     _join(cfg)
     name = Path(args.config).stem
     if args.resume:
@@ -154,6 +179,7 @@ def _train(args: argparse.Namespace) -> None:
     cfg.work_dir = _agreed(str(folder))
 
     console = make_console()
+    from .engine.preflight import Checked, PreflightHook
     from .engine.progress import ProgressHook, say_files
     from .engine.report import draw_curves, draw_predictions
     from .engine.runner import VitdenseRunner
@@ -162,10 +188,13 @@ def _train(args: argparse.Namespace) -> None:
     if args.compile:
         compile_parts(unwrapped(runner))
     progress, stop = ProgressHook(console), StopHook()
-    runner.register_hook(progress)
-    runner.register_hook(stop)
-    with contextlib.closing(progress), stop.listening():
-        runner.train()
+    for hook in (progress, PreflightHook(console, alone=args.preflight), stop):
+        runner.register_hook(hook)
+    with contextlib.closing(progress), stop.listening(), told(runner):
+        try:
+            runner.train()
+        except Checked:
+            return
     if is_main_process():
         folder = Path(cfg.work_dir)
         files = {'curves': folder / 'curves.png'}
@@ -174,6 +203,8 @@ def _train(args: argparse.Namespace) -> None:
         draw_curves(folder, files['curves'])
         files['predictions'] = folder / 'predictions.png'
         draw_predictions(runner, runner.val_dataloader.dataset, files['predictions'])
+        if (record := folder / RECORD).exists():
+            files['unreadable'] = record
         say_files(console, files | {'log': runner.logger.log_file})
 
 
@@ -200,7 +231,7 @@ def _test(args: argparse.Namespace) -> None:
         compile_parts(unwrapped(runner))
     progress = ProgressHook(console)
     runner.register_hook(progress)
-    with contextlib.closing(progress):
+    with contextlib.closing(progress), told(runner):
         if args.dials:
             console.print(table(list(sweep(runner, args.dials))))
         else:
@@ -269,6 +300,20 @@ def _benchmark(args: argparse.Namespace) -> None:
         report.draw(found, args.picture)
 
 
+def _convert(args: argparse.Namespace) -> None:
+    from .convert import convert
+
+    try:
+        weights = convert(args.source, args.target, args.trust)
+    except (OSError, ValueError) as error:
+        hint = (
+            '; --trust executes it, in a process of its own' if 'refused to load: Unsup' in str(error) else ''
+        )
+        raise UserError(f'{error}{hint}') from error
+    numbers = sum(tensor.numel() for tensor in weights.values())
+    make_console().print(f'{args.target}: {len(weights)} tensors, {numbers / 1e6:.1f} M numbers')
+
+
 def _check_data(args: argparse.Namespace) -> None:
     cfg = _prepare(args, ())
     from .data_check import check_config
@@ -315,6 +360,9 @@ def _key_value(text: str) -> str:
 
 def _run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser) -> None:
     """Parse, run; what the user can mend is one line on the error stream and exit code 2."""
+    # whatever loads a torch file from here on, also MMEngine, executes nothing from it
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     try:
         try:
             args = p.parse_args()

@@ -7,25 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from small import ARCH, REPOSITORY
 
-from vitdense import cli, sample
+from vitdense import sample
 from vitdense.checkpoint import read
 from vitdense.engine.runner import RECORDS
 
-REPOSITORY = Path(cli.__file__).parents[1]
-ARCH = dict(
-    dims=[8, 16, 24, 32],
-    depths=[1, 1, 1, 1],
-    head_dim=8,
-    expansions=[2, 2, 2, 2],
-    grid_sizes=[8, 8, 8, 1],
-    pool_ratios=[8, 4, 2, 1],
-    kernel_sizes=[3, 3, 3, 3],
-)
 ITERATIONS = 27
 START = 'from mmengine.config import read_base\nwith read_base():\n    from .configs.'
 COMMON = f"""

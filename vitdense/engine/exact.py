@@ -18,8 +18,9 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
+from .around import Around
 from .workers import begin_worker
 
 
@@ -104,26 +105,18 @@ class PlacedBatches(Sampler):
             seen += len(batch)
 
 
-class Placed(Dataset):
-    """A dataset whose samples are augmented by their places; otherwise the dataset itself."""
+class Placed(Around):
+    """A dataset whose samples are augmented by their places."""
 
     def __init__(self, dataset: Any, seed: int):
-        self.dataset = dataset
+        super().__init__(dataset)
         self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
         if not isinstance(index, Place):
             return self.dataset[index]
         with seeded(self.seed, index.epoch, index.number):
             return self.dataset[int(index)]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith('__') or name == 'dataset':  # while it is unpickled
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
 
 
 def place(loader: DataLoader, seed: int) -> DataLoader:

@@ -47,7 +47,10 @@ class ProgressHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self._announce(runner, training=True)
-        self._open('train', runner.max_iters, runner.iter)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        if 'train' not in self.opened:
+            self._open('train', runner.max_iters, runner.iter)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         values = _smoothed(runner)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,10 +19,14 @@ from torch.utils.data import DataLoader
 
 from ..checkpoint import read
 from .console import file_only, shown
+from .dataset import build_dataset
 from .errors import UserError
 from .exact import PlaceHook, place
 from .finite import FiniteHook
 from .keep import KeepHook
+from .mean_loss import MeanLossHook
+from .preflight.loaded import Loaded
+from .unreadable import Readable
 from .unwrap import unwrapped
 
 
@@ -71,13 +76,22 @@ class VitdenseRunner(Runner):
             where = f' (traceback in {shown(log.log_file)})' if log.log_file else ''
             raise UserError(f'{cfg.filename}: cannot be built: {error}{where}') from error
 
-    @staticmethod
     def build_dataloader(
-        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+        self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """As MMEngine's; the samples' augmentation depends on the seed and on their places alone."""
+        """As MMEngine's; the samples' augmentation depends on the seed and on their places alone.
+
+        An image that cannot be read is named; a training may pass over `skip_unreadable` of them.
+
+        Raises:
+            UserError: as `build_dataset`.
+        """
         if isinstance(dataloader, DataLoader):
             return dataloader
+        skips = self.cfg.get('skip_unreadable', 0) if dataloader is self._train_dataloader else 0
+        dataset = dataloader['dataset']
+        dataset = build_dataset(dataset) if isinstance(dataset, dict) else dataset
+        dataloader = dict(dataloader, dataset=Readable(dataset, skips, self.work_dir))
         return place(Runner.build_dataloader(dataloader, seed, diff_rank_seed), seed or 0)
 
     def register_hook(self, hook: Hook | dict, priority: int | str | None = None) -> None:
@@ -91,15 +105,20 @@ class VitdenseRunner(Runner):
         super().register_default_hooks(hooks)
         self.register_hook(PlaceHook())
         self.register_hook(FiniteHook(self.cfg.get('skip_not_finite', 0)))
+        self.register_hook(MeanLossHook())
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """As MMEngine's, but a file has its name once it is whole and on the disk."""
         if '://' in str(out_dir):  # not a disk
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
-        super().save_checkpoint(out_dir, f'{filename}.part', *args, **kwargs)
+        part = Path(out_dir, f'{filename}.part')
+        try:
+            super().save_checkpoint(out_dir, part.name, *args, **kwargs)
+        except OSError:
+            part.unlink(missing_ok=True)  # a half one would keep a full disk full
+            raise
         if is_main_process():
-            part = Path(out_dir, f'{filename}.part')
             with part.open('rb') as file:
                 os.fsync(file.fileno())
             part.replace(Path(out_dir, filename))
@@ -118,10 +137,17 @@ class VitdenseRunner(Runner):
         if Path(self.work_dir, file.name).absolute() != file.absolute():  # never over the file that was read
             super().dump_config()
 
+    @cached_property
+    def loaded(self) -> Loaded:
+        """What of the model came from a file."""
+        return Loaded()
+
     def _init_model_weights(self) -> None:
         try:
-            super()._init_model_weights()
-        except (FileNotFoundError, ValueError) as error:  # released weights that are not there, or do not fit
+            with self.loaded.watching(unwrapped(self)):
+                super()._init_model_weights()
+        except (FileNotFoundError, ValueError, UnpicklingError) as error:
+            # weights that are not there, do not fit, or would execute something
             raise UserError(str(error)) from error
 
     def load_checkpoint(
@@ -150,7 +176,8 @@ class VitdenseRunner(Runner):
         if self._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
             raise UserError(f'{filename}: holds weights, but no state of a run for --resume to go on with')
         checkpoint.get('meta', {}).pop('config', None)
-        model.load_state_dict(state)
+        with self.loaded.watching(model):
+            model.load_state_dict(state)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint

@@ -60,12 +60,17 @@ class StopHook(Hook):
             self._stop(runner, self.asked, runner.iter)
 
     def _stop(self, runner: Runner, number: int, iterations: int) -> None:
-        name = f'iter_{iterations}.pth'
-        meta = dict(epoch=runner.epoch, iter=iterations)
-        runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
-        if runner.rank == 0:
-            Path(runner.work_dir, 'last_checkpoint').write_text(name)
+        save(runner, iterations)
         raise Stopped(number, iterations)
+
+
+def save(runner: Runner, iterations: int) -> None:
+    """Save what so many iterations have made, for `--resume` to go on with."""
+    name = f'iter_{iterations}.pth'
+    meta = dict(epoch=runner.epoch, iter=iterations)
+    runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
+    if runner.rank == 0:
+        Path(runner.work_dir, 'last_checkpoint').write_text(name)
 
 
 def _is_ours(number: int) -> bool:

@@ -43,6 +43,7 @@ class ExtraLevelFPN(BaseModule):
     ):
         layers = ['Conv2d', 'ConvTranspose2d']
         super().__init__(init_cfg or dict(type='Xavier', layer=layers, distribution='uniform'))
+        self.in_channels = list(in_channels)
         levels = len(in_channels) + 1
         if num_outs < levels:
             raise ValueError(

@@ -92,6 +92,8 @@ def _set(cfg: Config, schedule: Schedule) -> None:
         type='mmengine.runner.IterBasedTrainLoop', max_iters=schedule.iterations, val_interval=every
     )
     cfg.optim_wrapper.optimizer.lr = LEARNING_RATE
+    if 'auto_scale_lr' in cfg:
+        cfg.auto_scale_lr.base_batch_size = schedule.batch
     cfg.optim_wrapper.clip_grad = dict(max_norm=GRADIENT_NORM)
     cosine = dict(type='mmengine.optim.CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)
     cfg.param_scheduler = [

@@ -1,0 +1,178 @@
+"""What a machine does to a run is said in a sentence, and what was learned by then is kept."""
+
+import copy
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import mmdet.datasets.transforms
+import pytest
+import torch
+from conftest import Points, loader
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets import CocoDataset
+from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
+
+from vitdense import sample
+from vitdense.checkpoint import read
+from vitdense.engine.errors import UserError
+from vitdense.engine.faults import told
+from vitdense.engine.runner import RECORDS
+from vitdense.engine.unreadable import Readable, Unreadable
+
+
+class Deadly(Points):
+    """Its fifth sample ends the process that loads it."""
+
+    def __getitem__(self, index):
+        if index == 5 and torch.utils.data.get_worker_info():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_a_loading_process_that_dies_is_told_and_the_run_goes_on_later(make_runner, tmp_path):
+    torch.manual_seed(0)
+    runner = make_runner(
+        train_dataloader=dict(loader(1), dataset=Deadly(), num_workers=1, prefetch_factor=1),
+        train_cfg=dict(by_epoch=False, max_iters=8, val_interval=8),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=8, by_epoch=False)),
+    )
+    with pytest.raises(UserError) as stop, told(runner):
+        runner.train()
+    assert re.match('a process that loads data was ended(?: by Killed)?, ', str(stop.value))
+    kept = runner.iter
+    assert str(stop.value).endswith(f'saved after iteration {kept}; --resume goes on')
+    assert 1 <= kept <= 5
+    torch.manual_seed(0)
+    whole = make_runner(tmp_path / 'whole', train_cfg=dict(by_epoch=False, max_iters=kept, val_interval=8))
+    whole.train()
+    saved = read(tmp_path / f'run/iter_{kept}.pth', allow=RECORDS)
+    assert saved['meta']['iter'] == kept
+    assert all(torch.equal(saved['state_dict'][k], v) for k, v in whole.model.state_dict().items())
+
+
+def test_a_full_disk_is_told_and_the_checkpoint_before_is_whole(make_runner, tmp_path):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/iter_3.pth.part').symlink_to('/dev/full')  # where every write finds the disk full
+    runner = make_runner()
+    with pytest.raises(UserError) as stop, told(runner):
+        runner.train()
+    assert str(stop.value).endswith(
+        'No space left on device; the checkpoints before are whole, --resume goes on from the newest'
+    )
+    assert read(tmp_path / 'run/iter_2.pth', allow=RECORDS)['meta']['iter'] == 2
+    assert not any((tmp_path / 'run').glob('iter_3*'))  # nor does a half of it keep the disk full
+
+
+def test_a_fault_of_the_software_keeps_its_traceback(make_runner):
+    runner = make_runner()
+
+    def fail(*words):
+        raise RuntimeError('a mistake')
+
+    runner.train_loop.run_iter = fail
+    with pytest.raises(RuntimeError, match='a mistake'), told(runner):
+        runner.train()
+
+
+# ---- files that cannot be read ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Boxes of the sample world, with images of its own."""
+    (tmp_path / 'val2017').mkdir()
+    dataset = CocoDataset(
+        data_root=str(tmp_path),
+        ann_file=str(sample.root() / 'coco/annotations/instances_val2017.json'),
+        data_prefix=dict(img='val2017'),
+        metainfo=dict(classes=sample.CLASSES),
+        pipeline=[dict(type=LoadImageFromFile), dict(type=mmdet.datasets.transforms.LoadAnnotations)],
+        indices=4,
+    )
+    for index in range(4):
+        path = Path(dataset.get_data_info(index)['img_path'])
+        shutil.copy(sample.root() / 'coco/val2017' / path.name, path)
+    return dataset
+
+
+@pytest.fixture
+def maps(tmp_path):
+    """Label maps of the sample world."""
+    root = sample.root() / 'ade/ADEChallengeData2016'
+    for part in ('images', 'annotations'):
+        (tmp_path / part).mkdir()
+        for path in sorted((root / part / 'validation').iterdir())[:4]:
+            shutil.copy(path, tmp_path / part)
+    return BaseSegDataset(
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='annotations'),
+        img_suffix='.png',
+        metainfo=dict(classes=sample.SEG_CLASSES),
+        pipeline=[dict(type=LoadImageFromFile), dict(type=LoadAnnotations)],
+    )
+
+
+def damage(path, how):
+    if how == 'missing':
+        path.unlink()
+    else:
+        path.write_bytes(dict(text=b'not a picture', empty=b'', cut=path.read_bytes()[:200])[how])
+
+
+@pytest.mark.parametrize('how', ['missing', 'text', 'empty', 'cut'])
+@pytest.mark.parametrize(
+    ('which', 'key'), [('coco', 'img_path'), ('maps', 'img_path'), ('maps', 'seg_map_path')]
+)
+def test_a_file_that_cannot_be_read_is_named(request, which, key, how):
+    dataset = request.getfixturevalue(which)
+    path = Path(dataset.get_data_info(2)[key])
+    damage(path, how)
+    readable = Readable(dataset)
+    assert readable[1]['img'].shape == dataset[1]['img'].shape
+    with pytest.raises(Unreadable, match=f'{path.name}: cannot be read: '):
+        readable[2]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_from_any_process_it_is_one_sentence(coco, make_runner, workers):
+    path = Path(coco.get_data_info(3)['img_path'])
+    damage(path, 'text')
+    batches = torch.utils.data.DataLoader(Readable(coco), num_workers=workers, collate_fn=list)
+    runner = make_runner()
+    with pytest.raises(UserError) as stop, told(runner):
+        list(batches)
+    first, *rest = str(stop.value).splitlines()
+    assert first.endswith(f'{path.name}: cannot be read: in no image format that is known')
+    assert rest == ['  tools/check_data.py finds all such files, --skip-unreadable N goes on without up to N']
+
+
+def test_so_many_as_are_asked_for_are_left_out_and_written_down(coco, tmp_path):
+    for index in (0, 1, 3):
+        damage(Path(coco.get_data_info(index)['img_path']), 'text')
+    readable = Readable(coco, skips=5, folder=tmp_path)
+    batches = torch.utils.data.DataLoader(readable, num_workers=2, collate_fn=list, sampler=[0, 3, 2])
+    second = coco[2]
+    names = [batch[0]['img_path'] for batch in batches]
+    assert names == [second['img_path']] * 3  # 0, 1 and 3 are not there: 2 comes for each
+    with pytest.raises(Unreadable):
+        readable[3]
+    record = (tmp_path / 'unreadable.txt').read_text().splitlines()
+    assert len(record) == 5  # 0, 1; 3, 0, 1
+    assert all(line.endswith(': cannot be read: in no image format that is known') for line in record)
+
+
+def test_another_mistake_in_the_pipeline_stays_what_it_is(coco):
+    coco.pipeline.transforms.insert(0, lambda results: results['nothing'])
+    with pytest.raises(KeyError, match='nothing'):
+        Readable(coco)[0]
+
+
+def test_otherwise_it_is_the_dataset(coco):
+    readable = copy.deepcopy(Readable(coco))
+    assert len(readable) == 4
+    assert readable.metainfo is not None
+    assert readable.get_data_info(0) == coco.get_data_info(0)

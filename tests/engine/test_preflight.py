@@ -1,0 +1,254 @@
+"""What would end a run late, or end it well on nonsense, is said before its first iteration."""
+
+import re
+
+import pytest
+import torch
+from small import ARCH, Hostile, workplace
+
+from vitdense import cli, sample
+
+SMALL = f"""'''Small enough for a test.'''
+from mmengine.config import read_base
+with read_base():
+    from .configs.pspnet_transcnn import *
+model.backbone.update(arch={ARCH})
+model.decode_head.update(in_channels=[16, 24, 32], channels=16)
+model.auxiliary_head.update(in_channels=24, channels=16)
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader.update(num_workers=0, persistent_workers=False)
+"""
+FILE = sample.root() / 'coco/annotations/instances_train2017.json'
+COCO = f"""'''The small detector on five classes, outside the sample's schedule.'''
+from mmengine.config import read_base
+with read_base():
+    from .tiny import *
+data_root = {str(sample.root() / 'coco')!r}
+metainfo = dict(classes={sample.CLASSES}, palette={sample.THING_PALETTE})
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader.dataset.update(data_root=data_root, metainfo=metainfo)
+    loader.dataset.pipeline[1 if loader is not train_dataloader else 2].scale = (128, 128)
+for evaluator in (val_evaluator, test_evaluator):
+    evaluator.ann_file = data_root + '/annotations/instances_val2017.json'
+model.bbox_head.num_classes = {len(sample.CLASSES)}
+train_dataloader.batch_size = 16
+"""
+
+
+@pytest.fixture
+def look(call_tool, tmp_path, monkeypatch):
+    """`--preflight` on a config with lines added: exit code, output, error output."""
+    workplace(tmp_path)
+    (tmp_path / 'pspnet.py').write_text(SMALL)
+    (tmp_path / 'coco.py').write_text(COCO)
+    monkeypatch.chdir(tmp_path)
+
+    def look(config, added='', *words):
+        path = tmp_path / f'{config}.py'
+        path.write_text(f'{path.read_text()}\n{added}\n')
+        data = [] if config == 'coco' else ['--sample']
+        return call_tool(cli.train, path.name, '--preflight', *data, *words)
+
+    return look
+
+
+def findings(out):
+    """The lines after the run's own, by their labels."""
+    after = out.partition('      log  ')[2].splitlines()[1:]
+    return dict(re.match(r' *(\w+)  (.*)', line).groups() for line in after)
+
+
+def test_a_sound_run_is_looked_over_and_not_begun(look, tmp_path):
+    code, out, err = look('tiny')
+    assert (code, err) == (0, '')
+    found = findings(out)
+    assert list(found) == ['labels', 'maps', 'memory']
+    assert re.fullmatch(
+        r'in 32 samples: (\w+ \d\d?%, ){4}\w+ \d\d?%; \d\.\d% of objects ignored', found['labels']
+    )
+    assert all(name in found['labels'] for name in sample.CLASSES)
+    assert found['maps'] == '8 channels at 1/4, 16 channels at 1/8, 24 channels at 1/16, 32 channels at 1/32'
+    assert re.fullmatch(r'about \d\.\d GiB for a batch of 8, this device has \d+\.\d GiB', found['memory'])
+    assert not list(tmp_path.rglob('*.pth'))
+
+
+def test_a_segmentor_is_looked_over_too(look):
+    code, out, err = look('pspnet')
+    assert (code, err) == (0, '')
+    assert re.search(r'in 32 samples: (\w+ \d+%, ){5}\d more; \d+\.\d% of pixels ignored', out)
+
+
+def refused(outcome):
+    code, _, err = outcome
+    assert code == 2
+    assert err.startswith('error: ')
+    assert 'Traceback' not in err
+    return err.removeprefix('error: ').removeprefix('the run cannot begin:\n').strip()
+
+
+@pytest.mark.parametrize(
+    ('config', 'added', 'sentence'),
+    [
+        (
+            'coco',
+            'model.bbox_head.num_classes = 80',
+            'model.bbox_head.num_classes is 80, the data have 5 classes '
+            '(boat, fish, house, starfish and 1 more)',
+        ),
+        (
+            'coco',
+            "val_dataloader.dataset.metainfo = dict(classes=metainfo['classes'][::-1])",
+            'the training data have the classes boat, fish, house, starfish and 1 more, the validation data '
+            'lifebuoy, starfish, house, fish and 1 more',
+        ),
+        (
+            'tiny',
+            'model.neck.in_channels = [8, 16, 24, 48]',
+            'model.neck.in_channels is [8, 16, 24, 48], the backbone gives [8, 16, 24, 32]',
+        ),
+        (
+            'pspnet',
+            'model.decode_head.in_channels = [16, 24, 64]',
+            'model.decode_head.in_channels comes to 104, the backbone gives 72',
+        ),
+        (
+            'pspnet',
+            'model.auxiliary_head.in_index = 7',
+            'model.auxiliary_head.in_index is 7, the backbone gives 4 maps',
+        ),
+        (
+            'tiny',
+            'model.bbox_head.anchor_generator.strides = [8, 16, 32, 64, 128]\nmodel.neck.start_level = 0\n'
+            'model.neck.add_extra_convs = False',
+            'model.bbox_head.anchor_generator.strides says 8 of a map whose stride is 4',
+        ),
+        (
+            'tiny',
+            'model.bbox_head.anchor_generator.strides = [8, 16, 32]',
+            'model.bbox_head.anchor_generator.strides has 3 levels, the head gets 5 maps',
+        ),
+        (
+            'coco',
+            f'train_dataloader.dataset.metainfo = dict(classes={("Boat", "lifebouy", *sample.CLASSES[1:4])})',
+            f'{FILE}: has no category for 2 of the 5 classes: '
+            "'Boat' (perhaps 'boat'), 'lifebouy' (perhaps 'lifebuoy'); its categories are boat, fish, house, "
+            'starfish, lifebuoy. Set metainfo.classes of the datasets to their names',
+        ),
+        (
+            'coco',
+            'train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True, min_size=5000)',
+            f'{FILE}: a dataset of no images: none passes its filter_cfg '
+            '(filter_empty_gt=True, min_size=5000)',
+        ),
+        (
+            'pspnet',
+            'train_dataloader.batch_size = 1',
+            'a batch norm would see one value a channel ([1, 16, 1, 1]): PSPHead needs '
+            'train_dataloader.batch_size=2 or more in each process, it is 1',
+        ),
+    ],
+)
+def test_a_fault_stops_the_run(look, config, added, sentence):
+    words = ['--cfg-options', 'train_dataloader.batch_size=1'] if 'batch_size' in added else []
+    said = refused(look(config, added, *words))
+    assert said.split('\n  ')[0] == sentence
+
+
+def test_labels_that_are_no_class_stop_the_run(look):
+    said = refused(look('pspnet', '', '--cfg-options', 'train_dataloader.dataset.reduce_zero_label=False'))
+    assert re.search(r'32 samples hold the labels 9, the classes are 0 to 8', said)
+
+
+def test_another_batch_than_the_schedules_is_a_doubt(look):
+    code, out, _ = look('coco')
+    assert (code, 'recipe' in findings(out)) == (0, False)
+    code, out, _ = look('coco', 'train_dataloader.batch_size = 4')
+    assert code == 0
+    assert findings(out)['recipe'] == (
+        'doubt: batch 4, the schedule was made for 16: learning rate 0.0001 would become 2.5e-05 with '
+        '--cfg-options auto_scale_lr.enable=True'
+    )
+    code, out, _ = look('coco', '', '--cfg-options', 'auto_scale_lr.enable=True')
+    assert (code, 'recipe' in findings(out)) == (0, False)
+
+
+def test_parameters_that_learn_nothing_are_a_doubt(look):
+    code, out, _ = look(
+        'pspnet',
+        'model.decode_head.update(in_index=0, in_channels=8, input_transform=None)\n'
+        'model.auxiliary_head = None',
+    )
+    assert code == 0
+    assert re.fullmatch(
+        r'doubt: \d+ parameters get no gradient: (backbone\.stages\.1\.[\w.]+, ){3}\S+ and \d+ more',
+        findings(out)['step'],
+    )
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """The backbone's own weights, as a checkpoint whose names lack their prefix."""
+    from vitdense.backbones import TransCNN
+
+    path = tmp_path / 'backbone.pth'
+    torch.save(TransCNN(arch=ARCH).state_dict(), path)
+    return path
+
+
+def test_the_share_of_loaded_weights_is_told(look, weights):
+    init = "model.backbone.init_cfg = dict(type='Pretrained', checkpoint={!r})"
+    code, out, err = look('tiny', init.format(str(weights)))
+    assert (code, err) == (0, '')
+    assert findings(out)['loaded'] == 'backbone 100%, neck 0%, bbox_head 0%'
+
+    state = torch.load(weights)
+    some = {key: value for key, value in state.items() if not key.startswith('stages.2')}
+    torch.save(some, weights)
+    code, out, err = look('tiny')
+    assert code == 0
+    assert 'backbone.stages.1 100%, backbone.stages.2 0%, backbone.stages.3 100%' in findings(out)['loaded']
+
+    torch.save({f'encoder.{key}': value for key, value in state.items()}, weights)
+    said = refused(look('tiny'))
+    assert said == f'model.backbone.init_cfg names {weights}, and no weight in it fits by name and shape'
+
+
+def test_the_look_leaves_no_trace(look, monkeypatch):
+    """Weights, statistics, gradients and random numbers are as they were."""
+    from vitdense.engine.preflight import flight
+
+    before = {}
+
+    def snapshot(runner):
+        state = {key: value.clone() for key, value in runner.model.state_dict().items()}
+        return state, torch.get_rng_state(), runner.model.training
+
+    def first(runner):
+        before['state'], before['rng'], before['training'] = snapshot(runner)
+        return iter(())
+
+    def last(runner):
+        state, rng, training = snapshot(runner)
+        assert state.keys() == before['state'].keys()
+        assert all(torch.equal(value, before['state'][key]) for key, value in state.items())
+        assert torch.equal(rng, before['rng'])
+        assert training == before['training']
+        assert all(parameter.grad is None for parameter in runner.model.parameters())
+        before['seen'] = True
+        return iter(())
+
+    monkeypatch.setattr(flight, 'LOOKS', [first, *flight.LOOKS, last])
+    code, _, err = look('pspnet')
+    assert (code, err) == (0, '')
+    assert before['seen']
+
+
+def test_a_pretrained_file_of_any_part_executes_nothing(look, tmp_path):
+    """MMEngine's own initialiser tries a refused file again without care."""
+    marker = tmp_path / 'marker'
+    torch.save(dict(state_dict={}, by=Hostile(marker)), tmp_path / 'neck.pth')
+    said = refused(look('tiny', "model.neck.init_cfg = dict(type='Pretrained', checkpoint='neck.pth')"))
+    assert 'Weights only load failed' in said
+    assert not marker.exists()
+    torch.load(tmp_path / 'neck.pth', weights_only=False)  # the trap is real
+    assert marker.exists()

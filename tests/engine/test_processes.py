@@ -1,0 +1,122 @@
+"""Several processes give the answer of one with the same batch, to rounding, and can take turns with it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from small import REPOSITORY
+
+from vitdense.checkpoint import read
+from vitdense.engine.runner import RECORDS
+
+ITERATIONS = 8
+BATCH = 4
+# No batch statistics, and nothing drawn by chance in the model, which each process draws for itself. SGD,
+# because AdamW makes whole steps of gradients that are nothing but rounding.
+CONFIG = """'''Small enough for a test.'''
+from mmengine.config import read_base
+with read_base():
+    from .configs.pspnet_pit import *
+from torch.optim import SGD
+arch = dict(
+    image_size=64, patch_size=16, stride=8, head_dim=8, heads=(1, 2, 4), depths=(1, 1, 1), mlp_ratio=2
+)
+norm_cfg = dict(type='GN', num_groups=4)
+model.backbone.update(arch=arch, drop_path_rate=0.0)
+model.decode_head.update(in_channels=[8, 16, 32], channels=16, norm_cfg=norm_cfg, dropout_ratio=0)
+model.auxiliary_head.update(in_channels=16, channels=16, norm_cfg=norm_cfg, dropout_ratio=0)
+"""
+OPTIONS = [
+    f'train_cfg.max_iters={ITERATIONS}',
+    'train_cfg.val_interval=4',
+    'param_scheduler.0.end=2',
+    'param_scheduler.1.begin=2',
+    f'param_scheduler.1.end={ITERATIONS}',
+    'default_hooks.logger.interval=1',
+    'default_hooks.checkpoint.interval=4',
+    'optim_wrapper.optimizer.type=torch.optim.SGD',
+    'optim_wrapper.optimizer.lr=0.5',
+    # with weights, MMSegmentation divides by their sum over the pixels of each process
+    'model.decode_head.loss_decode.class_weight=None',
+    'model.auxiliary_head.loss_decode.class_weight=None',
+    'train_dataloader.num_workers=1',
+    'val_dataloader.dataset.indices=5',  # an odd number: one process has one more
+    'test_dataloader.dataset.indices=5',
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a tool in so many processes; what it printed."""
+    (tmp_path / 'configs').symlink_to(REPOSITORY / 'configs')
+    (tmp_path / 'small.py').write_text(CONFIG)
+
+    def run(tool, processes, *words, config='small.py'):
+        several = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
+        command = [*(several if processes > 1 else []), REPOSITORY / f'tools/{tool}.py', config, *words]
+        if processes > 1:
+            command += ['--launcher', 'pytorch']
+        command += [
+            '--sample',
+            '--cfg-options',
+            *OPTIONS,
+            f'train_dataloader.batch_size={BATCH // processes}',
+        ]
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            env=dict(os.environ, CUDA_VISIBLE_DEVICES='-1', OMP_NUM_THREADS='1'),
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def losses(folder):
+    """Of each iteration, also of a run that went on."""
+    found = {}
+    for file in sorted(folder.glob('*/vis_data/scalars.json')):
+        records = map(json.loads, file.read_text().splitlines())
+        found |= {record['step']: record['loss'] for record in records if 'loss' in record}
+    return found
+
+
+def weights(folder):
+    return read(folder / f'iter_{ITERATIONS}.pth', allow=RECORDS)['state_dict']
+
+
+def scores(out):
+    return re.findall(r'│ (\w+) +│ +(\d+\.\d+) │', out)
+
+
+def test_processes_give_the_answer_of_one_and_go_on_from_each_others_checkpoints(run, tmp_path):
+    one = run('train', 1, '--work-dir', 'one')
+    two = run('train', 2, '--work-dir', 'two')
+    assert ' batch 4 (2 processes of 2), ' in two
+    folders = [tmp_path / name for name in ('one', 'two')]
+    for start, more, processes in (('one', 'one-two', 2), ('two', 'two-one', 1)):
+        (tmp_path / more).mkdir()
+        (tmp_path / more / 'iter_4.pth').write_bytes((tmp_path / start / 'iter_4.pth').read_bytes())
+        run('train', processes, '--work-dir', more, '--resume', f'{more}/iter_4.pth')
+        folders.append(tmp_path / more)
+
+    expected, curve = weights(folders[0]), losses(folders[0])
+    assert list(curve) == list(range(1, ITERATIONS + 1))
+    assert len(set(curve.values())) == ITERATIONS
+    for folder in folders[1:]:
+        for step, loss in losses(folder).items():
+            assert loss == pytest.approx(curve[step], rel=1e-4), (folder, step)
+        for name, weight in weights(folder).items():
+            torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-5, msg=f'{folder} {name}')
+
+    assert len(scores(one)) == 6  # three, twice
+    tested = [run('test', count, f'one/iter_{ITERATIONS}.pth') for count in (1, 2)]
+    assert scores(tested[0]) == scores(tested[1]) == scores(one)[3:]

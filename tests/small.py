@@ -1,0 +1,49 @@
+"""A detector small enough for a test, a folder to run it in, and a hostile file's heart."""
+
+from pathlib import Path
+
+from vitdense import cli
+
+REPOSITORY = Path(cli.__file__).parents[1]
+ARCH = dict(
+    dims=[8, 16, 24, 32],
+    depths=[1, 1, 1, 1],
+    head_dim=8,
+    expansions=[2, 2, 2, 2],
+    grid_sizes=[8, 8, 8, 1],
+    pool_ratios=[8, 4, 2, 1],
+    kernel_sizes=[3, 3, 3, 3],
+)
+TINY = f'''"""RetinaNet on a TransCNN small enough for a test; every box counts, so that scores come early."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .configs.retinanet_transcnn import *
+
+model.backbone.update(arch={ARCH})
+model.neck.update(in_channels={ARCH['dims']}, out_channels=16)
+model.bbox_head.update(in_channels=16, feat_channels=16, stacked_convs=1)
+model.test_cfg.update(score_thr=0.0)
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader.update(num_workers=0, persistent_workers=False)
+for loader in (val_dataloader, test_dataloader):
+    loader.dataset.update(indices=24)
+'''
+
+
+def workplace(folder):
+    """A folder with the small config, which inherits from the repository's."""
+    (folder / 'configs').symlink_to(REPOSITORY / 'configs')
+    (folder / 'tiny.py').write_text(TINY)
+    return folder
+
+
+class Hostile:
+    """Unpickled without care, it writes a file with the number of the process."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return exec, (f'import os, pathlib\npathlib.Path({str(self.marker)!r}).write_text(str(os.getpid()))',)

@@ -1,0 +1,76 @@
+"""An old pickle into safetensors, which holds tensors and nothing that could be executed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .checkpoint import read, unwrap
+from .engine.runner import RECORDS
+
+
+def convert(source: str | Path, target: str | Path, trusted: bool = False) -> dict[str, Tensor]:
+    """Write the weights of a checkpoint to a `.safetensors` file, and read them back.
+
+    Args:
+        source: a `.pth` file in any of the wrappings that are in use; of a training run, its weights.
+        target: what it becomes; nothing that is there already.
+        trusted: the file may execute what it wants to while it is unpickled. It does so in another process,
+            of which nothing but the written tensors comes back.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileExistsError: the target is there already.
+        ValueError: the source is damaged, holds no weights, or would execute something and is not trusted.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists():
+        raise FileExistsError(f'{target}: is there already, and stays as it is')
+    if target.suffix != '.safetensors':
+        raise ValueError(f'{target}: expected the name of a .safetensors file')
+    part = target.with_name(f'{target.name}.part')
+    try:
+        if trusted:
+            if not source.is_file():
+                raise FileNotFoundError(f'{source}: no such checkpoint file')
+            _write_elsewhere(source, part)
+        else:
+            write(read(source, allow=RECORDS), part, source)
+        weights = load_file(part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return weights
+
+
+def write(contents: Any, target: Path, source: Path) -> None:
+    """The weights in a checkpoint's contents, each in memory of its own, as the format asks.
+
+    Raises:
+        ValueError: there are none.
+    """
+    weights: Mapping[str, Tensor] = unwrap(contents, str(source))
+    save_file({name: tensor.detach().contiguous().clone() for name, tensor in weights.items()}, target)
+
+
+def _write_elsewhere(source: Path, target: Path) -> None:
+    """`write`, in a process that unpickles everything, and in a folder where relative names mean nothing."""
+    command = [sys.executable, '-m', __name__, str(source.absolute()), str(target.absolute())]
+    environment = {key: value for key, value in os.environ.items() if key != 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f'exit code {done.returncode}']
+        raise ValueError(f'{source}: could not be converted: {last[0]}')
+
+
+if __name__ == '__main__':
+    file, made = map(Path, sys.argv[1:])
+    write(torch.load(file, map_location='cpu', weights_only=False), made, file)

@@ -1,0 +1,53 @@
+"""What a machine does to a run, in a sentence: an unreadable file, a process that died, a full disk."""
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.dist import get_world_size
+from mmengine.runner import Runner
+
+from .errors import UserError
+from .stop import save
+from .unreadable import Unreadable
+
+# torch's words
+DIED = re.compile(r'DataLoader worker \(pid.*\) (?:is killed by signal: (\w+)|exited unexpectedly)')
+
+
+@contextmanager
+def told(runner: Runner) -> Iterator[None]:
+    """While a run goes on, or a test.
+
+    Raises:
+        UserError: for what the machine did; a training is saved before, so that `--resume` goes on.
+    """
+    try:
+        yield
+    except Unreadable as error:
+        # from a loading process it comes with the whole traceback of there
+        what = str(error).strip().splitlines()[-1].rpartition('Unreadable: ')[2]
+        hint = 'tools/check_data.py finds all such files, --skip-unreadable N goes on without up to N'
+        raise UserError(f'{what}\n  {hint}{_saved(runner)}') from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = error.filename or runner.work_dir
+        kept = '; the checkpoints before are whole, --resume goes on from the newest'
+        raise UserError(f'{where}: {error.strerror}{kept}') from error
+    except RuntimeError as error:
+        if not (died := DIED.search(str(error))):
+            raise
+        how = f' by {died[1]}' if died[1] else ''
+        hint = 'often of too little memory: fewer of them (num_workers), a larger /dev/shm, a smaller batch'
+        raise UserError(f'a process that loads data was ended{how}, {hint}{_saved(runner)}') from error
+
+
+def _saved(runner: Runner) -> str:
+    """Save a training after its last whole iteration, and say so."""
+    training = hasattr(runner, '_train_loop') and not isinstance(runner._train_loop, (dict, type(None)))
+    if not training or not runner.iter or get_world_size() > 1:
+        return ''
+    save(runner, runner.iter)
+    return f'\n  saved after iteration {runner.iter}; --resume goes on'

@@ -1,0 +1,24 @@
+"""Lists that have to agree: the classes of the training and of the validation, the outputs of the heads."""
+
+from collections.abc import Iterator
+
+from mmengine.runner import Runner
+
+from ..unwrap import unwrapped
+from .finding import Finding, Level, named
+
+
+def classes(runner: Runner) -> Iterator[Finding]:
+    """The heads' outputs, and the validation's classes, against the training's."""
+    ours = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
+    theirs = list(runner.val_dataloader.dataset.metainfo.get('classes') or ())
+    if ours != theirs:
+        text = f'the training data have the classes {named(ours)}, the validation data {named(theirs)}'
+        yield Finding('classes', text, Level.FAULT)
+    for name, module in unwrapped(runner).named_modules():
+        outputs = getattr(module, 'num_classes', None)
+        if name.rpartition('.')[2] == 'rpn_head' or not isinstance(outputs, int):
+            continue  # a region proposal network tells objects from none, whatever they are
+        if name.endswith('_head') and outputs != len(ours):
+            text = f'model.{name}.num_classes is {outputs}, the data have {len(ours)} classes ({named(ours)})'
+            yield Finding('classes', text, Level.FAULT)

@@ -1,0 +1,101 @@
+"""The backbone's maps against what neck and heads were built for: channels, and strides."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ..unwrap import unwrapped
+from .finding import Finding, Level
+
+SIZE = (256, 320)  # (H, W) of the image that is sent through: small, and what common strides divide
+
+
+def shapes(runner: Runner) -> Iterator[Finding]:
+    """Numbers of channels that do not fit, and strides of which a head believes something else."""
+    model = unwrapped(runner)
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        image = torch.zeros(1, 3, *SIZE, device=next(model.parameters()).device)
+        maps = _maps(model.backbone(image))
+        yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m):g}' for m in maps))
+        faults = list(_channels(model, maps))
+        if not faults and getattr(model, 'neck', None) is not None:
+            maps = _maps(model.neck(tuple(maps)))
+    model.train(training)
+    yield from faults or _strides(model, maps)
+
+
+def _maps(output: Any) -> list[Tensor]:
+    return [output] if isinstance(output, Tensor) else list(output)
+
+
+def _stride(map: Tensor) -> float:
+    return round(SIZE[0] / map.shape[-2], 1)
+
+
+def _channels(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
+    """What reads the backbone's maps: a neck, or the heads of a segmentor."""
+    channels = [m.shape[1] for m in maps]
+    neck = getattr(model, 'neck', None)
+    expected = getattr(neck, 'in_channels', channels)
+    if list(expected if isinstance(expected, (list, tuple)) else [expected] * len(maps)) != channels:
+        text = f'model.neck.in_channels is {expected}, the backbone gives {channels}'
+        yield Finding('maps', text, Level.FAULT)
+    if neck is not None:
+        return
+    for name in ('decode_head', 'auxiliary_head'):
+        head = getattr(model, name, None)
+        for number, one in enumerate(head) if isinstance(head, nn.ModuleList) else [('', head)]:
+            if one is not None and (problem := _of_head(one, channels)):
+                place = f'{name}.{number}'.rstrip('.')
+                yield Finding('maps', f'model.{place}.{problem}', Level.FAULT)
+
+
+def _of_head(head: nn.Module, channels: Sequence[int]) -> str:
+    """What a segmentor's head reads that is not there."""
+    index, expected = getattr(head, 'in_index', None), getattr(head, 'in_channels', None)
+    if index is None or expected is None:
+        return ''
+    several = isinstance(index, (list, tuple))
+    indices = list(index) if several else [index]
+    if not all(-len(channels) <= i < len(channels) for i in indices):
+        return f'in_index is {index}, the backbone gives {len(channels)} maps'
+    given: Any = [channels[i] for i in indices]
+    if getattr(head, 'input_transform', None) == 'resize_concat':
+        given = sum(given)
+    elif not several:
+        given = given[0]
+    else:
+        expected = list(expected)
+    return '' if given == expected else f'in_channels comes to {expected}, the backbone gives {given}'
+
+
+def _strides(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
+    """Anchors, points and regions of interest that believe in other strides than the maps have."""
+    for name, module in model.named_modules():
+        if (generator := getattr(module, 'prior_generator', None)) is not None:
+            key = 'anchor_generator' if hasattr(module, 'anchor_generator') else 'prior_generator'
+            believed, place = generator.strides, f'{name}.{key}.strides'
+            if len(believed) != len(maps):
+                text = f'model.{place} has {len(believed)} levels, the head gets {len(maps)} maps'
+                yield Finding('maps', text, Level.FAULT)
+                continue
+        elif (believed := getattr(module, 'featmap_strides', None)) is not None:
+            place = f'{name}.featmap_strides'
+        else:
+            continue
+        for stride, map in zip(believed, maps, strict=False):
+            across, down = stride if isinstance(stride, (list, tuple)) else (stride, stride)
+            if not (_fits(down, 0, map) and _fits(across, 1, map)):
+                text = f'model.{place} says {down:g} of a map whose stride is {_stride(map):g}'
+                yield Finding('maps', text, Level.FAULT)
+
+
+def _fits(stride: float, axis: int, map: Tensor) -> bool:
+    cells = SIZE[axis] / stride
+    return math.floor(cells) <= map.shape[2 + axis] <= math.ceil(cells)

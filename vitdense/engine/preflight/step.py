@@ -1,0 +1,101 @@
+"""One training step that leaves no trace: which parameters learn, and how much memory it takes."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ...benchmark.memory import peak_memory
+from ..exact import Place, seeded
+from ..unwrap import unwrapped
+from .finding import Finding, Level, named
+
+IMAGES = 2  # enough for a batch norm, and few enough for any machine
+MOST = 0.9  # of a machine's memory
+
+
+def step(runner: Runner) -> Iterator[Finding]:
+    """Forward and backward on the first images, in the model as it is and back to as it was."""
+    model, loader = unwrapped(runner), runner.train_dataloader
+    batch = loader.batch_sampler.batch_size
+    count = min(IMAGES, batch, len(loader.dataset))
+    data = loader.collate_fn([loader.dataset[Place(i, 0, i)] for i in range(count)])
+    device = next(model.parameters()).device
+    with _untouched(model), seeded(runner.seed):
+        try:
+            peak = peak_memory(_learn(runner, model, data), device)
+        except ValueError as error:
+            if 'more than 1 value per channel' not in str(error):
+                raise
+            yield Finding('step', _one_value(model, error, count), Level.FAULT)
+            return
+        learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        idle = [name for name, p in learning if p.grad is None]
+    if idle:
+        waits = get_world_size() > 1 and not runner.cfg.get('find_unused_parameters')
+        text = f'{len(idle)} parameters get no gradient: {named(idle)}'
+        hint = '; several processes would wait for them: find_unused_parameters=True' if waits else ''
+        yield Finding('step', text + hint, Level.FAULT if waits else Level.DOUBT)
+    yield _memory(model, peak * batch / count, batch, device)
+
+
+def _learn(runner: Runner, model: nn.Module, data: Any) -> Callable[[], None]:
+    def learn() -> None:
+        with runner.optim_wrapper.optim_context(model):
+            ready = model.data_preprocessor(data, True)
+            losses = model(**ready, mode='loss') if isinstance(ready, dict) else model(*ready, mode='loss')
+            loss, _ = model.parse_losses(losses)
+        loss.backward()
+
+    return learn
+
+
+@contextmanager
+def _untouched(model: nn.Module) -> Iterator[None]:
+    """Buffers, gradients and the mode of a model are afterwards what they were."""
+    training = model.training
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(training)
+        for parameter in model.parameters():
+            parameter.grad = None
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                if name in buffers:
+                    buffer.copy_(buffers[name])
+
+
+def _one_value(model: nn.Module, error: ValueError, images: int) -> str:
+    size = re.search(r'\[.*\]', str(error))
+    what = f'a batch norm would see one value a channel ({size[0] if size else error})'
+    kind = type(model.decode_head).__name__ if hasattr(model, 'decode_head') else type(model).__name__
+    return f'{what}: {kind} needs train_dataloader.batch_size=2 or more in each process, it is {images}'
+
+
+def _memory(model: nn.Module, activations: float, batch: int, device: torch.device) -> Finding:
+    """What a step takes at the most: weights, gradients, two moments of the optimizer, activations."""
+    weights: list[Tensor] = list(model.parameters())
+    held = sum(w.nbytes * (4 if w.requires_grad else 1) for w in weights)
+    total = _available(device)
+    text = f'about {_gib(held + activations)} for a batch of {batch}, this device has {_gib(total)}'
+    too_much = held + activations > MOST * total
+    return Finding('memory', text, Level.DOUBT if too_much else Level.FACT)
+
+
+def _available(device: torch.device) -> int:
+    if device.type == 'cuda':
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
+def _gib(count: float) -> str:
+    return f'{count / 2**30:.1f} GiB'

@@ -1,0 +1,68 @@
+"""A file that cannot be read is named; and left out, if that was asked for."""
+
+from multiprocessing import Value
+from pathlib import Path
+from typing import Any
+
+from .around import Around
+from .console import shown
+from .errors import UserError
+
+RECORD = 'unreadable.txt'
+
+
+class Unreadable(UserError):
+    """A sample's file cannot be read."""
+
+
+class Readable(Around):
+    """A dataset that names the file that it stumbles over.
+
+    Args:
+        dataset: MMEngine's, with `get_data_info`.
+        skips: so many times, by all loading processes together, the next sample comes in such a file's place.
+        folder: where their names are written down.
+    """
+
+    def __init__(self, dataset: Any, skips: int = 0, folder: str | Path = '.'):
+        super().__init__(dataset)
+        self.left = Value('q', skips)
+        self.record = Path(folder, RECORD)
+
+    def __getitem__(self, index: int) -> Any:
+        """A sample.
+
+        Raises:
+            Unreadable: what is wrong with its file, where a file is at fault.
+        """
+        try:
+            return self.dataset[index]
+        except Exception as error:  # whatever the pipeline made of it
+            if (what := self._damage(index)) is None:
+                raise
+            if not self._may_skip():
+                raise Unreadable(what) from error
+        with self.record.open('a') as file:
+            file.write(f'{what}\n')
+        return self[(index + 1) % len(self)]
+
+    def _damage(self, index: int) -> str | None:
+        if not hasattr(self.dataset, 'get_data_info'):
+            return None
+        from ..data_check.images import (  # brings the libraries along
+            Damaged,
+            attempt,
+            label_map,
+            picture_size,
+        )
+
+        info = self.dataset.get_data_info(index)
+        for key, look in (('img_path', picture_size), ('seg_map_path', label_map)):
+            if (path := info.get(key)) and isinstance(damaged := attempt(look, Path(path)), Damaged):
+                return f'{shown(path)}: cannot be read: {damaged.came}'
+        return None
+
+    def _may_skip(self) -> bool:
+        with self.left.get_lock():
+            self.left.value -= 1
+            return self.left.value >= 0
