@@ -23,6 +23,7 @@ from .engine.finite import NotFinite
 from .engine.lint import check_arguments
 from .engine.memory import keep_freed_memory
 from .engine.stop import StopHook, Stopped
+from .engine.together import together
 from .engine.unreadable import RECORD
 from .engine.unwrap import unwrapped
 from .engine.variant import set_arch
@@ -183,8 +184,9 @@ def _train(args: argparse.Namespace) -> None:
     from .engine.progress import ProgressHook, say_files
     from .engine.report import draw_curves, draw_predictions
     from .engine.runner import VitdenseRunner
+    from .engine.sharded import ShardedRunner
 
-    runner = VitdenseRunner.from_cfg(cfg)
+    runner = (ShardedRunner if cfg.get('shard') else VitdenseRunner).from_cfg(cfg)
     if args.compile:
         compile_parts(unwrapped(runner))
     progress, stop = ProgressHook(console), StopHook()
@@ -195,7 +197,9 @@ def _train(args: argparse.Namespace) -> None:
             runner.train()
         except Checked:
             return
-    if is_main_process():
+    with together(unwrapped(runner)):
+        if not is_main_process():
+            return
         folder = Path(cfg.work_dir)
         files = {'curves': folder / 'curves.png'}
         if checkpoint := work_dir.last_checkpoint(folder):  # a config may save none

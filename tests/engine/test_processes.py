@@ -55,15 +55,16 @@ def run(tmp_path):
     (tmp_path / 'configs').symlink_to(REPOSITORY / 'configs')
     (tmp_path / 'small.py').write_text(CONFIG)
 
-    def run(tool, processes, *words, config='small.py'):
+    def run(tool, processes, *words, options=()):
         several = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
-        command = [*(several if processes > 1 else []), REPOSITORY / f'tools/{tool}.py', config, *words]
+        command = [*(several if processes > 1 else []), REPOSITORY / f'tools/{tool}.py', 'small.py', *words]
         if processes > 1:
             command += ['--launcher', 'pytorch']
         command += [
             '--sample',
             '--cfg-options',
             *OPTIONS,
+            *options,
             f'train_dataloader.batch_size={BATCH // processes}',
         ]
         done = subprocess.run(
@@ -97,26 +98,56 @@ def scores(out):
     return re.findall(r'│ (\w+) +│ +(\d+\.\d+) │', out)
 
 
+def go_on(run, folder, processes, **words):
+    """Take a run up again after its fourth iteration, in a folder of its own."""
+    own = folder.with_name(f'{folder.name}-{processes}')
+    own.mkdir()
+    (own / 'iter_4.pth').write_bytes((folder / 'iter_4.pth').read_bytes())
+    run('train', processes, '--work-dir', own, '--resume', own / 'iter_4.pth', **words)
+    return own
+
+
+def same(expected, folders):
+    """The curves and the final weights of some runs are those of one, to rounding."""
+    curve, end = losses(expected), weights(expected)
+    for folder in folders:
+        assert losses(folder)
+        for step, loss in losses(folder).items():
+            assert loss == pytest.approx(curve[step], rel=1e-4), (folder, step)
+        for name, weight in weights(folder).items():
+            torch.testing.assert_close(weight, end[name], rtol=1e-3, atol=1e-5, msg=f'{folder} {name}')
+
+
 def test_processes_give_the_answer_of_one_and_go_on_from_each_others_checkpoints(run, tmp_path):
     one = run('train', 1, '--work-dir', 'one')
     two = run('train', 2, '--work-dir', 'two')
     assert ' batch 4 (2 processes of 2), ' in two
     folders = [tmp_path / name for name in ('one', 'two')]
-    for start, more, processes in (('one', 'one-two', 2), ('two', 'two-one', 1)):
-        (tmp_path / more).mkdir()
-        (tmp_path / more / 'iter_4.pth').write_bytes((tmp_path / start / 'iter_4.pth').read_bytes())
-        run('train', processes, '--work-dir', more, '--resume', f'{more}/iter_4.pth')
-        folders.append(tmp_path / more)
+    for start, processes in (('one', 2), ('two', 1)):
+        folders.append(go_on(run, tmp_path / start, processes))
 
-    expected, curve = weights(folders[0]), losses(folders[0])
+    curve = losses(folders[0])
     assert list(curve) == list(range(1, ITERATIONS + 1))
     assert len(set(curve.values())) == ITERATIONS
-    for folder in folders[1:]:
-        for step, loss in losses(folder).items():
-            assert loss == pytest.approx(curve[step], rel=1e-4), (folder, step)
-        for name, weight in weights(folder).items():
-            torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-5, msg=f'{folder} {name}')
+    same(folders[0], folders[1:])
 
     assert len(scores(one)) == 6  # three, twice
     tested = [run('test', count, f'one/iter_{ITERATIONS}.pth') for count in (1, 2)]
     assert scores(tested[0]) == scores(tested[1]) == scores(one)[3:]
+
+
+def test_a_model_shared_out_among_processes_learns_what_a_whole_one_does(run, tmp_path):
+    """Also with AdamW, whose moments are shared out too; and its checkpoints are whole."""
+    adam = ['optim_wrapper.optimizer.type=torch.optim.AdamW', 'optim_wrapper.optimizer.lr=1e-3']
+    shared = [*adam, 'shard=True']
+    whole = tmp_path / 'whole'
+    run('train', 1, '--work-dir', whole, options=adam)
+    out = run('train', 2, '--work-dir', 'shared', '--preflight', options=shared)
+    assert re.search(r'^ +memory  about ', out, re.MULTILINE)
+    run('train', 2, '--work-dir', 'shared', options=shared)
+    parts = tmp_path / 'shared'
+    assert (parts / 'predictions.png').is_file()
+    same(whole, [parts, go_on(run, whole, 2, options=shared), go_on(run, parts, 1, options=adam)])
+    moments = [read(folder / 'iter_4.pth', allow=RECORDS)['optimizer']['state'] for folder in (whole, parts)]
+    for number, expected in moments[0].items():
+        torch.testing.assert_close(moments[1][number], expected, rtol=1e-3, atol=1e-6)

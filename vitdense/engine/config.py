@@ -25,6 +25,7 @@ RUNNER_READS = {
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'model_wrapper_cfg',
+    'shard',
     'sync_bn',
 }
 

@@ -177,10 +177,13 @@ class VitdenseRunner(Runner):
             raise UserError(f'{filename}: holds weights, but no state of a run for --resume to go on with')
         checkpoint.get('meta', {}).pop('config', None)
         with self.loaded.watching(model):
-            model.load_state_dict(state)
+            self._put_in(model, state)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def _put_in(self, model: torch.nn.Module, state: dict) -> None:
+        model.load_state_dict(state)
 
 
 def check_state(model: torch.nn.Module, state: dict, filename: str) -> None:

@@ -8,6 +8,8 @@ from mmengine.runner import Runner
 from rich.console import Console
 
 from ..errors import UserError
+from ..together import together
+from ..unwrap import unwrapped
 from .classes import classes
 from .finding import Finding, Level
 from .labels import labels
@@ -46,7 +48,8 @@ class PreflightHook(Hook):
             UserError: names all faults.
             Checked: there are none, and nothing else was wanted.
         """
-        with torch.compiler.set_stance('force_eager'):  # its shapes come once
+        # in torch's own way: the shapes come once, and parts of the model are called alone
+        with torch.compiler.set_stance('force_eager'), together(unwrapped(runner)):
             for look in LOOKS:
                 found = list(look(runner))
                 for finding in found:

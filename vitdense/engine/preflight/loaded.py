@@ -20,22 +20,24 @@ class Loaded:
     """
 
     def __init__(self) -> None:
-        self.parameters: set[int] = set()
+        self.names: set[str] = set()
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
-        handles = [m.register_load_state_dict_pre_hook(self._note) for m in model.modules()]
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+        def note(module: nn.Module, state: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:
+            for name, parameter in module.named_parameters(recurse=False):
+                theirs = state.get(prefix + name)
+                if theirs is not None and theirs.shape == parameter.shape:
+                    self.names.add(names[id(parameter)])
+
+        handles = [module.register_load_state_dict_pre_hook(note) for module in model.modules()]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
-
-    def _note(self, module: nn.Module, state: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:
-        for name, parameter in module.named_parameters(recurse=False):
-            theirs = state.get(prefix + name)
-            if theirs is not None and theirs.shape == parameter.shape:
-                self.parameters.add(id(parameter))
 
     def shares(self, model: nn.Module) -> dict[str, float]:
         """Of each part, the backbone's by stages, the share of its numbers that were loaded."""
@@ -43,7 +45,7 @@ class Loaded:
         for name, parameter in model.named_parameters():
             part = _part(name)
             whole[part] += parameter.numel()
-            loaded[part] += parameter.numel() * (id(parameter) in self.parameters)
+            loaded[part] += parameter.numel() * (name in self.names)
         return {part: loaded[part] / count for part, count in whole.items()}
 
 
@@ -65,8 +67,7 @@ def loaded(runner: Runner) -> Iterator[Finding]:
         if isinstance(getattr(module, 'init_cfg', None), dict) and module.init_cfg.get('checkpoint')
     ]
     for name, source in sources:
-        own = [p for p in model.get_submodule(name).parameters() if id(p) in runner.loaded.parameters]
-        if not own:
+        if not any(loaded.startswith(f'{name}.') for loaded in runner.loaded.names):
             text = f'model.{name}.init_cfg names {source}, and no weight in it fits by name and shape'
             yield Finding('loaded', text, Level.FAULT)
     if any(shares.values()):
