@@ -300,6 +300,20 @@ def test_a_file_with_broken_bytes_is_read_or_refused_by_name(tmp_path, name):
     assert seen > 30
 
 
+def test_a_weight_that_is_not_as_it_was_written_is_refused_by_name(tmp_path):
+    """Torch alone would load it: it does not look at its own checksums."""
+    path = tmp_path / 'weights.pth'
+    weight = torch.rand(100)
+    torch.save({'weight': weight}, path)
+    whole = path.read_bytes()
+    place = whole.index(weight.numpy().tobytes()) + 200
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    assert not torch.equal(torch.load(path)['weight'], weight)
+    with pytest.raises(ValueError, match='has another checksum than') as error:
+        read(path)
+    assert str(path) in str(error.value)
+
+
 @pytest.mark.parametrize('name', [*FILES, 'folder'])
 def test_a_path_without_a_file_is_said_to_have_none(tmp_path, name):
     (tmp_path / 'folder').mkdir()

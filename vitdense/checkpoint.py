@@ -6,6 +6,7 @@ are unwrapped, renamed, fitted and compared with the backbone; only a complete m
 
 import argparse
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -42,6 +43,8 @@ def read(path: str | Path, allow: list[Any] | None = None) -> Any:
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
+        if zipfile.is_zipfile(path):
+            check_sums(path)  # torch does not look at them
         with torch.serialization.safe_globals([argparse.Namespace, *(allow or [])]):
             return torch.load(path, map_location='cpu', weights_only=True)
     except UnpicklingError as error:
@@ -51,6 +54,17 @@ def read(path: str | Path, allow: list[Any] | None = None) -> Any:
     except Exception as error:  # a damaged pickle fails in as many ways as there are bytes
         reason = ': '.join([type(error).__name__, *str(error).splitlines()[:1]])
         raise ValueError(f'{path}: damaged or not a checkpoint ({reason})') from error
+
+
+def check_sums(path: Path) -> None:
+    """Look whether a file of `torch.save` is as it was written: an archive, each part with its checksum.
+
+    Raises:
+        zipfile.BadZipFile: it is not.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if bad := archive.testzip():
+            raise zipfile.BadZipFile(f'{bad} has another checksum than when it was written')
 
 
 def unwrap(contents: Any, name: str) -> Mapping[str, Tensor]:

@@ -122,6 +122,7 @@ def test_processes_give_the_answer_of_one_and_go_on_from_each_others_checkpoints
     one = run('train', 1, '--work-dir', 'one')
     two = run('train', 2, '--work-dir', 'two')
     assert ' batch 4 (2 processes of 2), ' in two
+    assert '\n    norms  no batch statistics are taken\n' in two
     folders = [tmp_path / name for name in ('one', 'two')]
     for start, processes in (('one', 2), ('two', 1)):
         folders.append(go_on(run, tmp_path / start, processes))

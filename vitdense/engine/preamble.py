@@ -6,6 +6,8 @@ import torch
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.nn import SyncBatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops
@@ -37,6 +39,8 @@ def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
         yield 'val', _data(runner.val_dataloader)
         yield 'schedule', _schedule(runner)
         yield 'optimizer', _optimizer(runner)
+        if get_world_size() > 1:
+            yield 'norms', _norms(model)
     else:
         yield 'test', _data(runner.test_dataloader)
     yield 'device', _device(runner)
@@ -82,6 +86,18 @@ def _optimizer(runner: Runner) -> str:
     optimizer = runner.optim_wrapper.optimizer
     peak = optimizer.defaults
     return f'{type(optimizer).__name__}, learning rate {peak["lr"]:g}, weight decay {peak["weight_decay"]:g}'
+
+
+def _norms(model: torch.nn.Module) -> str:
+    """Over which images the batch norms take their statistics, where several processes have some each."""
+    training = model.training
+    model.train()  # a backbone with `norm_eval` takes none
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    model.train(training)
+    if not norms:
+        return 'no batch statistics are taken'
+    synchronised = all(isinstance(module, SyncBatchNorm) for module in norms)
+    return f'batch statistics of {"all processes together" if synchronised else "each process alone"}'
 
 
 def _device(runner: Runner) -> str:

@@ -4,6 +4,7 @@ import zipfile
 from itertools import count
 from pathlib import Path
 
+from ..checkpoint import check_sums
 from .console import make_console, shown
 from .errors import UserError
 
@@ -68,7 +69,7 @@ def _newest(folder: Path) -> Path:
     others = sorted(folder.glob('*.pth'), key=lambda path: path.stat().st_mtime, reverse=True)
     damaged = []
     for path in dict.fromkeys([recorded, *others] if recorded else others):
-        if path.is_file() and _sums_are_right(path):
+        if path.is_file() and _is_whole(path):
             if damaged:
                 make_console().print(f'[yellow]{_named(damaged)}[/]: damaged; {shown(path)} is used')
             return path
@@ -80,13 +81,12 @@ def _named(paths: list[Path]) -> str:
     return ', '.join(shown(path) for path in paths)
 
 
-def _sums_are_right(path: Path) -> bool:
-    """Whether a file of `torch.save` is as it was written: an archive, each part with its checksum."""
+def _is_whole(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
+        check_sums(path)
     except (zipfile.BadZipFile, OSError, EOFError):
         return False
+    return True
 
 
 def _numbered(name: str):
