@@ -2,9 +2,9 @@
 
 In turns, until time is over:
 
-restarts   a small detector or segmentor is stopped and killed at random moments, its newest checkpoint at times
-           damaged, and started again, until it ends: its weights are those of a run that was left alone, bit
-           for bit
+restarts   a small detector or segmentor is stopped and killed at random moments, its newest checkpoint may be
+           damaged, and it is started again until it ends: its weights are those of a run that was left alone,
+           bit for bit
 sizes      each backbone gets a random image: maps of the promised sizes, finite, the same alone as in a batch
 files      weight files with hostile pickles in random places, and cut or altered ones, go to every way into
            the program: no marker is ever written, nothing is loaded, the exit code is 2

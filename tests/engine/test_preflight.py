@@ -172,17 +172,19 @@ def test_another_batch_than_the_schedules_is_a_doubt(look):
     assert (code, 'recipe' in findings(out)) == (0, False)
 
 
-def test_parameters_that_learn_nothing_are_a_doubt(look):
-    code, out, _ = look(
-        'pspnet',
-        'model.decode_head.update(in_index=0, in_channels=8, input_transform=None)\n'
-        'model.auxiliary_head = None',
-    )
+def test_parameters_that_learn_nothing_are_a_doubt_or_make_processes_wait(look, monkeypatch):
+    finest = 'model.decode_head.update(in_index=0, in_channels=8, input_transform=None)'
+    code, out, _ = look('pspnet', f'{finest}\nmodel.auxiliary_head = None')
     assert code == 0
-    assert re.fullmatch(
-        r'doubt: \d+ parameters get no gradient: (backbone\.stages\.1\.[\w.]+, ){3}\S+ and \d+ more',
-        findings(out)['step'],
-    )
+    idle = r'\d+ parameters get no gradient: (backbone\.stages\.1\.[\w.]+, ){3}\S+ and \d+ more'
+    assert re.fullmatch(f'doubt: {idle}', findings(out)['step'])
+
+    monkeypatch.setattr('vitdense.engine.preflight.step.get_world_size', lambda: 2)
+    waits = '; several processes would wait for them: find_unused_parameters=True'
+    assert re.fullmatch(idle + waits, refused(look('pspnet')))
+    code, out, _ = look('pspnet', 'find_unused_parameters = True')
+    assert code == 0
+    assert re.fullmatch(f'doubt: {idle}', findings(out)['step'])
 
 
 @pytest.fixture
