@@ -48,7 +48,7 @@ class PreflightHook(Hook):
             UserError: names all faults.
             Checked: there are none, and nothing else was wanted.
         """
-        # in torch's own way: the shapes come once, and parts of the model are called alone
+        # not compiled, because these shapes come once; whole, because parts of the model are called alone
         with torch.compiler.set_stance('force_eager'), together(unwrapped(runner)):
             for look in LOOKS:
                 found = list(look(runner))

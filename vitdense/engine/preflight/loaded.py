@@ -67,7 +67,7 @@ def loaded(runner: Runner) -> Iterator[Finding]:
         if isinstance(getattr(module, 'init_cfg', None), dict) and module.init_cfg.get('checkpoint')
     ]
     for name, source in sources:
-        if not any(loaded.startswith(f'{name}.') for loaded in runner.loaded.names):
+        if not any(parameter.startswith(f'{name}.') for parameter in runner.loaded.names):
             text = f'model.{name}.init_cfg names {source}, and no weight in it fits by name and shape'
             yield Finding('loaded', text, Level.FAULT)
     if any(shares.values()):

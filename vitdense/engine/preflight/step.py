@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,8 +28,11 @@ def step(runner: Runner) -> Iterator[Finding]:
     data = loader.collate_fn([loader.dataset[Place(i, 0, i)] for i in range(count)])
     device = next(model.parameters()).device
     with _untouched(model), seeded(runner.seed):
+        losses: list[Tensor] = []
         try:
-            peak = peak_memory(_learn(runner, model, data), device)
+            # what the backward pass needs is all there when it begins
+            activations = peak_memory(lambda: losses.append(_loss(runner, model, data)), device)
+            losses.pop().backward()
         except ValueError as error:
             if 'more than 1 value per channel' not in str(error):
                 raise
@@ -42,18 +45,14 @@ def step(runner: Runner) -> Iterator[Finding]:
         text = f'{len(idle)} parameters get no gradient: {named(idle)}'
         hint = '; several processes would wait for them: find_unused_parameters=True' if waits else ''
         yield Finding('step', text + hint, Level.FAULT if waits else Level.DOUBT)
-    yield _memory(model, peak * batch / count, batch, device)
+    yield _memory(model, activations * batch / count, batch, device)
 
 
-def _learn(runner: Runner, model: nn.Module, data: Any) -> Callable[[], None]:
-    def learn() -> None:
-        with runner.optim_wrapper.optim_context(model):
-            ready = model.data_preprocessor(data, True)
-            losses = model(**ready, mode='loss') if isinstance(ready, dict) else model(*ready, mode='loss')
-            loss, _ = model.parse_losses(losses)
-        loss.backward()
-
-    return learn
+def _loss(runner: Runner, model: nn.Module, data: Any) -> Tensor:
+    with runner.optim_wrapper.optim_context(model):
+        ready = model.data_preprocessor(data, True)
+        losses = model(**ready, mode='loss') if isinstance(ready, dict) else model(*ready, mode='loss')
+        return model.parse_losses(losses)[0]
 
 
 @contextmanager
