@@ -81,6 +81,15 @@ def test_an_argument_that_the_config_leaves_at_its_default_can_be_set(cfg, name)
     assert cfg[last] == 'value'
 
 
+def test_a_segmentor_can_be_told_to_slide():
+    cfg = load_config(str(CONFIGS / 'pspnet_pit.py'))
+    overwrite(cfg, {'model.test_cfg.mode': 'slide', 'model.test_cfg.crop_size': (512, 512)})
+    overwrite(cfg, {'model.test_cfg.stride': (341, 341)})
+    assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
+    with pytest.raises(UserError, match="model.test_cfg has no 'strid'; did you mean stride"):
+        overwrite(cfg, {'model.test_cfg.strid': 341})
+
+
 @pytest.mark.parametrize(
     ('name', 'expected'),
     [

@@ -96,6 +96,8 @@ def _arguments(node: dict, walked: list[str]) -> set[str]:
         return _parameters(Runner) | RUNNER_READS
     if walked[-1] in LOADERS:
         return _parameters(DataLoader) | {'batch_sampler', 'collate_fn'}
+    if walked[-1] == 'test_cfg' and 'mode' in node:  # a segmentor's, which reads these where it slides
+        return {'crop_size', 'stride'}
     kind = node.get('type')
     if isinstance(kind, str):  # in a dumped config, a class's whole name
         kind = get_object_from_string(kind)
