@@ -86,7 +86,7 @@ def test_a_segmentor_can_be_told_to_slide():
     overwrite(cfg, {'model.test_cfg.mode': 'slide', 'model.test_cfg.crop_size': (512, 512)})
     overwrite(cfg, {'model.test_cfg.stride': (341, 341)})
     assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
-    with pytest.raises(UserError, match="model.test_cfg has no 'strid'; did you mean stride"):
+    with pytest.raises(UserError, match="has no 'strid'; did you mean stride"):
         overwrite(cfg, {'model.test_cfg.strid': 341})
 
 
