@@ -93,6 +93,7 @@ def narrow(cfg: Config, folder: Path) -> None:
             step.ratio_range = (1.0, 1.0)
     if 'size' in cfg.model.data_preprocessor:  # of a crop, until now
         cfg.model.data_preprocessor.size = (SIZE, SIZE)
+        cfg.train_dataloader.batch_size //= 2
     if 'ann_file' in train:
         few = dict(ann_file=_eight(Path(train.data_root, train.ann_file), folder))
         cfg.val_evaluator.update(few)

@@ -14,21 +14,25 @@ from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
 
 class Schedule(NamedTuple):
-    """Of a kind of model: what two cores train in some ten minutes."""
+    """Of a kind of model: what two cores train in some ten minutes.
+
+    rate: of learning, at its highest.
+    """
 
     batch: int
     iterations: int
+    rate: float
 
 
-BOXES = Schedule(batch=8, iterations=450)
-REGIONS = Schedule(batch=4, iterations=400)
-LABELS = Schedule(batch=4, iterations=1500)
+BOXES = Schedule(batch=8, iterations=450, rate=5e-4)
+REGIONS = Schedule(batch=4, iterations=400, rate=5e-4)
+LABELS = Schedule(batch=8, iterations=900, rate=7e-4)
+DILATED = Schedule(batch=8, iterations=600, rate=7e-4)  # DeepLabv3, whose convolutions with holes take long
 CROP = 64  # pixels of a segmentor's side: the smaller, the more iterations in the same time
 BACKGROUND = 0.2  # weight of sky, sea, sand and meadow in a segmentor's loss, of which most pixels are
 REGIONS_PER_IMAGE = 16  # that train a two-stage detector's heads; of COCO's 512 most would show nothing
 
 VALIDATIONS = 2  # the last at the end
-LEARNING_RATE = 2.5e-4
 GRADIENT_NORM = 1.0  # the heads have no norms: from scratch, larger steps throw them back
 WARM_UP = 50  # iterations
 
@@ -46,10 +50,15 @@ def swap_in(cfg: Config) -> None:
                 transform[key] = (side, side)
     if 'size' in cfg.model.data_preprocessor:
         cfg.model.data_preprocessor.size = (CROP, CROP)
-    regions = 'roi_head' in cfg.model
-    if regions:
+    if 'roi_head' in cfg.model:
         cfg.model.train_cfg.rcnn.sampler.num = REGIONS_PER_IMAGE
-    _set(cfg, LABELS if segments else REGIONS if regions else BOXES)
+    _set(cfg, _schedule(cfg.model))
+
+
+def _schedule(model: dict) -> Schedule:
+    if 'decode_head' in model:
+        return DILATED if name_of(model.decode_head) == 'ASPPHead' else LABELS
+    return REGIONS if 'roi_head' in model else BOXES
 
 
 def _boxes_and_masks(cfg: Config) -> tuple[str, ...]:
@@ -91,7 +100,7 @@ def _set(cfg: Config, schedule: Schedule) -> None:
     cfg.train_cfg = dict(
         type='mmengine.runner.IterBasedTrainLoop', max_iters=schedule.iterations, val_interval=every
     )
-    cfg.optim_wrapper.optimizer.lr = LEARNING_RATE
+    cfg.optim_wrapper.optimizer.lr = schedule.rate
     if 'auto_scale_lr' in cfg:
         cfg.auto_scale_lr.base_batch_size = schedule.batch
     cfg.optim_wrapper.clip_grad = dict(max_norm=GRADIENT_NORM)
