@@ -17,7 +17,7 @@ from .engine.amp import predict_in_amp, train_in_amp
 from .engine.compiled import compile_parts
 from .engine.console import make_console, quiet
 from .engine.dial import Setting, sweep, table
-from .engine.errors import UserError
+from .engine.errors import OwnError, UserError
 from .engine.faults import told
 from .engine.finite import NotFinite
 from .engine.lint import check_arguments
@@ -376,7 +376,7 @@ def _run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser)
         with quiet():
             main(args)
     except UserError as error:
-        if os.environ.get('RANK', '0') == '0':
+        if os.environ.get('RANK', '0') == '0' or isinstance(error, OwnError):
             print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
     except NotFinite as error:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
-from .errors import UserError
+from .errors import OwnError
 from .stop import save
 from .unreadable import Unreadable
 
@@ -21,7 +21,7 @@ def told(runner: Runner) -> Iterator[None]:
     """While a run goes on, or a test.
 
     Raises:
-        UserError: for what the machine did; a training is saved before, so that `--resume` goes on.
+        OwnError: for what the machine did; a training is saved before, so that `--resume` goes on.
     """
     try:
         yield
@@ -29,19 +29,19 @@ def told(runner: Runner) -> Iterator[None]:
         # from a loading process it comes with the whole traceback of there
         what = str(error).strip().splitlines()[-1].rpartition('Unreadable: ')[2]
         hint = 'tools/check_data.py finds all such files, --skip-unreadable N goes on without up to N'
-        raise UserError(f'{what}\n  {hint}{_saved(runner)}') from error
+        raise OwnError(f'{what}\n  {hint}{_saved(runner)}') from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = error.filename or runner.work_dir
         kept = '; the checkpoints before are whole, --resume goes on from the newest'
-        raise UserError(f'{where}: {error.strerror}{kept}') from error
+        raise OwnError(f'{where}: {error.strerror}{kept}') from error
     except RuntimeError as error:
         if not (died := DIED.search(str(error))):
             raise
         how = f' by {died[1]}' if died[1] else ''
         hint = 'often of too little memory: fewer of them (num_workers), a larger /dev/shm, a smaller batch'
-        raise UserError(f'a process that loads data was ended{how}, {hint}{_saved(runner)}') from error
+        raise OwnError(f'a process that loads data was ended{how}, {hint}{_saved(runner)}') from error
 
 
 def _saved(runner: Runner) -> str:

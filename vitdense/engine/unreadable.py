@@ -6,12 +6,12 @@ from typing import Any
 
 from .around import Around
 from .console import shown
-from .errors import UserError
+from .errors import OwnError
 
 RECORD = 'unreadable.txt'
 
 
-class Unreadable(UserError):
+class Unreadable(OwnError):
     """A sample's file cannot be read."""
 
 
