@@ -69,7 +69,7 @@ class ShardedRunner(VitdenseRunner):
         parameters = [parameter for group in groups for parameter in group['params']]
         for number, moments in state.items():
             for name, value in moments.items():
-                if value.shape == parameters[number].shape:  # and no counter of steps
+                if getattr(value, 'shape', None) == parameters[number].shape:  # and no counter of steps
                     moments[name] = _part(value, parameters[number])
 
 

@@ -35,26 +35,23 @@ class Readable(Around):
         Raises:
             Unreadable: what is wrong with its file, where a file is at fault.
         """
-        try:
-            return self.dataset[index]
-        except Exception as error:  # whatever the pipeline made of it
-            if (what := self._damage(index)) is None:
-                raise
-            if not self._may_skip():
-                raise Unreadable(what) from error
-        with self.record.open('a') as file:
-            file.write(f'{what}\n')
-        return self[(index + 1) % len(self)]
+        while True:
+            try:
+                return self.dataset[index]
+            except Exception as error:  # whatever the pipeline made of it
+                if (what := self._damage(index)) is None:
+                    raise
+                if not self._may_skip():
+                    raise Unreadable(what) from error
+            with self.record.open('a') as file:
+                file.write(f'{what}\n')
+            index = (index + 1) % len(self)
 
     def _damage(self, index: int) -> str | None:
         if not hasattr(self.dataset, 'get_data_info'):
             return None
-        from ..data_check.images import (  # brings the libraries along
-            Damaged,
-            attempt,
-            label_map,
-            picture_size,
-        )
+        # here, because it brings the libraries along
+        from ..data_check.images import Damaged, attempt, label_map, picture_size
 
         info = self.dataset.get_data_info(index)
         for key, look in (('img_path', picture_size), ('seg_map_path', label_map)):
