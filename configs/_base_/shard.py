@@ -1,4 +1,4 @@
-"""Weights, gradients and moments shared out among the processes, for what does not fit one GPU.
+"""Weights, gradients and moments shared out among processes, for a config of one's own on small GPUs.
 
     with read_base():
         from .mask_rcnn_transcnn import *
