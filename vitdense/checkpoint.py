@@ -156,10 +156,10 @@ def _contents(source: str) -> Any:
             return timm.create_model(source.removeprefix('timm:'), pretrained=True).state_dict()
         except Exception as error:  # timm's own, the download's, the hub's
             raise ValueError(f'{source}: timm gives no such weights: {error}') from error
-    return read(_local(source))
+    return read(local(source))
 
 
-def _local(source: str) -> str:
+def local(source: str) -> str:
     """The path itself, or where an address was downloaded to, in torch's own cache folder."""
     if not source.startswith(('http://', 'https://')):
         return source
