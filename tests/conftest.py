@@ -4,7 +4,8 @@ import os
 import sys
 
 if processes := os.environ.get('PYTEST_XDIST_WORKER_COUNT'):  # a share of the cores each, said before torch
-    os.environ.setdefault('OMP_NUM_THREADS', str(max(1, len(os.sched_getaffinity(0)) // int(processes))))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()  # macOS
+    os.environ.setdefault('OMP_NUM_THREADS', str(max(1, cores // int(processes))))
 
 import pytest
 

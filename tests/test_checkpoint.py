@@ -17,6 +17,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from safetensors.torch import save_file
+from small import Hostile
 from torch import Tensor
 
 from vitdense.backbones import TransCNN
@@ -326,16 +327,6 @@ def test_a_path_without_a_file_is_said_to_have_none(tmp_path, name):
 
 
 # ---- hostile files -----------------------------------------------------------------------------------------
-
-
-class Hostile:
-    """Unpickled without care, it writes a file."""
-
-    def __init__(self, marker: Path):
-        self.marker = marker
-
-    def __reduce__(self):
-        return Path.touch, (self.marker,)
 
 
 HOSTILE: dict[str, Callable[[Path, Path], None]] = {
