@@ -17,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import pytest
 import torch
-from small import ARCH, REPOSITORY, workplace
+from small import ARCH, REPOSITORY, Hostile, workplace
 
 from vitdense import cli, sample
 from vitdense.backbones import TransCNN
@@ -515,6 +515,10 @@ TYPOS = {
         ['--sample', '--cfg-options', 'train_cfg.max_iters'],
         '--cfg-options train_cfg.max_iters: expected KEY=VALUE',
     ),
+    'a dict, which cannot be read': (
+        ['--sample', '--cfg-options', 'model.backbone.init_cfg={type:Released}'],
+        'model.backbone.init_cfg={type:Released}: would be text; give the entries of a dict by their names',
+    ),
     'a value without a key': (['--sample', '--cfg-options', '=3'], '--cfg-options =3: expected KEY=VALUE'),
     'brackets that do not match': (
         ['--sample', '--cfg-options', 'model.neck.in_channels=[1,2'],
@@ -598,20 +602,13 @@ def test_a_missing_checkpoint_is_answered_before_anything_is_written(call, tmp_p
     assert not (tmp_path / 'work_dirs').exists()
 
 
-class Hostile:
-    """Writes a file when it is unpickled the careless way."""
-
-    def __reduce__(self):
-        return (Path.touch, (Path('marker'),))
-
-
 def bad_files(folder, whole):
     """Files that are no checkpoints, by what is wrong with them."""
     (folder / 'text.pth').write_text('these are not weights\n')
     (folder / 'empty.pth').touch()
     (folder / 'cut.pth').write_bytes(whole.read_bytes()[:-1000])
-    (folder / 'pickle.pth').write_bytes(pickle.dumps(dict(state_dict=Hostile())))
-    torch.save(dict(state_dict={}, optimizer=Hostile()), folder / 'zip.pth')
+    (folder / 'pickle.pth').write_bytes(pickle.dumps(dict(state_dict=Hostile('marker'))))
+    torch.save(dict(state_dict={}, optimizer=Hostile('marker')), folder / 'zip.pth')
     torch.save([1, 2, 3], folder / 'list.pth')
 
 
@@ -658,7 +655,7 @@ def test_weights_without_the_state_of_a_run_cannot_be_resumed(again, call):
 @pytest.mark.parametrize('case', ['missing', 'hostile', 'other'])
 def test_released_weights_that_do_not_fit_are_refused_in_one_line(call, tmp_path, case):
     if case == 'hostile':
-        torch.save(Hostile(), tmp_path / 'released.pth')
+        torch.save(Hostile('marker'), tmp_path / 'released.pth')
     elif case == 'other':
         torch.save(TransCNN(ARCH | dict(depths=[2, 1, 1, 1])).state_dict(), tmp_path / 'released.pth')
     said = refused(call(cli.train, 'tiny.py', '--sample', '--weights', 'released.pth', '--work-dir', 'out'))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small import Hostile
 from torch import Tensor
 
 from vitdense import backbones
@@ -145,16 +146,6 @@ def test_a_truncated_file_is_refused_by_name(tmp_path, name, suffix):
     (save_file if suffix == '.safetensors' else torch.save)(released(name), path)
     path.write_bytes(path.read_bytes()[:-1000])
     assert refused(name, path).startswith(f'{path}: damaged or not a checkpoint')
-
-
-class Hostile:
-    """Unpickled without care, it writes a file."""
-
-    def __init__(self, marker: Path):
-        self.marker = marker
-
-    def __reduce__(self):
-        return Path.touch, (self.marker,)
 
 
 @each_backbone

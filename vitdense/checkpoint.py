@@ -26,6 +26,10 @@ from .layers.position import fit_table
 WRAPPERS = ('state_dict', 'model', 'model_ema')
 
 
+class Refused(ValueError):
+    """A file that would execute code while it is unpickled; it did not."""
+
+
 def read(path: str | Path, allow: list[Any] | None = None) -> Any:
     """The contents of a `.safetensors` or torch checkpoint file, on the CPU.
 
@@ -35,7 +39,8 @@ def read(path: str | Path, allow: list[Any] | None = None) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, is no checkpoint, or would execute code.
+        Refused: the file would execute code.
+        ValueError: the file is damaged or no checkpoint.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,9 +53,9 @@ def read(path: str | Path, allow: list[Any] | None = None) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace, *(allow or [])]):
             return torch.load(path, map_location='cpu', weights_only=True)
     except UnpicklingError as error:
-        refused = re.search(r'Unsupported (?:global|class).*', str(error))
-        reason = refused.group(0) if refused else 'the file is damaged or not a checkpoint'
-        raise ValueError(f'{path}: refused to load: {reason.strip()}') from error
+        if unsupported := re.search(r'Unsupported (?:global|class).*', str(error)):
+            raise Refused(f'{path}: refused to load: {unsupported[0].strip()}') from error
+        raise ValueError(f'{path}: refused to load: the file is damaged or not a checkpoint') from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are bytes
         reason = ': '.join([type(error).__name__, *str(error).splitlines()[:1]])
         raise ValueError(f'{path}: damaged or not a checkpoint ({reason})') from error

@@ -305,15 +305,15 @@ def _benchmark(args: argparse.Namespace) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
+    from .checkpoint import Refused
     from .convert import convert
 
     try:
         weights = convert(args.source, args.target, args.trust)
+    except Refused as error:
+        raise UserError(f'{error}; --trust executes it, in a process of its own') from error
     except (OSError, ValueError) as error:
-        hint = (
-            '; --trust executes it, in a process of its own' if 'refused to load: Unsup' in str(error) else ''
-        )
-        raise UserError(f'{error}{hint}') from error
+        raise UserError(str(error)) from error
     numbers = sum(tensor.numel() for tensor in weights.values())
     make_console().print(f'{args.target}: {len(weights)} tensors, {numbers / 1e6:.1f} M numbers')
 

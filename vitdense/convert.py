@@ -28,7 +28,8 @@ def convert(source: str | Path, target: str | Path, trusted: bool = False) -> di
     Raises:
         FileNotFoundError: there is no such file.
         FileExistsError: the target is there already.
-        ValueError: the source is damaged, holds no weights, or would execute something and is not trusted.
+        Refused: the source would execute something and is not trusted.
+        ValueError: it is damaged or holds no weights.
     """
     source, target = Path(source), Path(target)
     if target.exists():

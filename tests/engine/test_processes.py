@@ -103,7 +103,8 @@ def go_on(run, folder, processes, **words):
     own = folder.with_name(f'{folder.name}-{processes}')
     own.mkdir()
     (own / 'iter_4.pth').write_bytes((folder / 'iter_4.pth').read_bytes())
-    run('train', processes, '--work-dir', own, '--resume', own / 'iter_4.pth', **words)
+    out = run('train', processes, '--work-dir', own, '--resume', own / 'iter_4.pth', **words)
+    assert '\n   loaded  all weights 100%\n' in out
     return own
 
 

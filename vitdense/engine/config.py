@@ -57,10 +57,16 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
     A name must be an entry of the config, or an argument of the class that its dict builds.
 
     Raises:
-        UserError: it is neither; with the nearest names.
+        UserError: it is neither, with the nearest names; or the value is a dict, which MMEngine's parser of
+            the command line does not read.
     """
-    for name in options:
+    for name, value in options.items():
         _check_name(cfg._cfg_dict, name)
+        if isinstance(value, str) and value.startswith(('{', 'dict(')):
+            raise UserError(
+                f'--cfg-options {name}={value}: would be text; give the entries of a dict by their names, '
+                f'such as {name}.type=…'
+            )
     cfg.merge_from_dict(options)
 
 

@@ -33,7 +33,7 @@ from .unwrap import unwrapped
 def _statistic(owner: type, name: str) -> Callable:
     """What `getattr` may do in a checkpoint: name the statistics methods of a loss history."""
     if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise UnpicklingError(f'Unsupported operand getattr({owner!r}, {name!r})')
+        raise UnpicklingError(f'Unsupported global: getattr({owner!r}, {name!r})')
     return getattr(owner, name)
 
 

@@ -63,6 +63,7 @@ class ShardedRunner(VitdenseRunner):
         with torch.no_grad():
             for name, own in model.state_dict().items():
                 own.copy_(_part(state[name], own))
+        self.loaded.names.update(name for name, _ in model.named_parameters())
 
     def _share_out_moments(self, state: dict) -> None:
         groups = self.optim_wrapper.optimizer.param_groups
