@@ -30,7 +30,6 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def call_tool(monkeypatch, capfd):
     """Call a function of `vitdense.cli` with words of a command line: exit code, output, error output."""
-    monkeypatch.setenv('LOCAL_RANK', '0')
 
     def call(tool, *words):
         monkeypatch.setattr(sys, 'argv', [f'tools/{tool.__name__}.py', *map(str, words)])

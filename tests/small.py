@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from vitdense import cli
-
-REPOSITORY = Path(cli.__file__).parents[1]
+REPOSITORY = Path(__file__).parents[1]
+CONFIGS = REPOSITORY / 'configs'
 ARCH = dict(
     dims=[8, 16, 24, 32],
     depths=[1, 1, 1, 1],
@@ -34,7 +33,7 @@ for loader in (val_dataloader, test_dataloader):
 
 def workplace(folder):
     """A folder with the small config, which inherits from the repository's."""
-    (folder / 'configs').symlink_to(REPOSITORY / 'configs')
+    (folder / 'configs').symlink_to(CONFIGS)
     (folder / 'tiny.py').write_text(TINY)
     return folder
 

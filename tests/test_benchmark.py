@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from small import CONFIGS
 
 from vitdense import backbones, cli
 from vitdense.benchmark.contestants import PEERS, Setting, contestant
@@ -15,7 +16,6 @@ from vitdense.benchmark.report import results
 from vitdense.benchmark.stopwatch import PRODUCT, WARM_UP, Timing, _timing, matrix_product, race
 from vitdense.complexity import cost
 
-CONFIGS = Path(cli.__file__).parents[1] / 'configs'
 CPU = torch.device('cpu')
 
 

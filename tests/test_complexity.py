@@ -2,19 +2,17 @@
 
 import json
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from small import CONFIGS
 from torch import nn
 
 from vitdense import cli
 from vitdense.backbones import PiT, SuperViT
 from vitdense.complexity import Cost, cost, model_cost
-
-CONFIGS = Path(cli.__file__).parents[1] / 'configs'
 
 
 class Attention(nn.Module):

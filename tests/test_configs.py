@@ -6,12 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from small import CONFIGS
 
-CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))
 FRAGMENTS = sorted((CONFIGS / '_base_').rglob('*.py'))
 HEADS = {'retinanet': 'mmdet', 'mask_rcnn': 'mmdet', 'deeplabv3': 'mmseg', 'pspnet': 'mmseg'}

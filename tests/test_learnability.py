@@ -1,16 +1,13 @@
 """The gate trains and scores the same eight images, always alike, and believes nothing but the scores."""
 
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
+from small import CONFIGS
 
-from vitdense import learnability
+from vitdense import cli
 from vitdense.learnability import Fit, narrow
 from vitdense.sample.swap import swap_in
-
-CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
 @pytest.mark.parametrize('name', ['retinanet_pit', 'mask_rcnn_vvt', 'pspnet_hatnet'])
@@ -50,13 +47,11 @@ def test_every_score_must_reach_its_goal(scores, fitted):
     assert Fit(scores, 400, 1.0).fitted is fitted
 
 
-def test_a_config_that_breaks_is_told_and_does_not_end_the_others(tmp_path, monkeypatch, capfd):
+def test_a_config_that_breaks_is_told_and_does_not_end_the_others(call_tool, tmp_path):
     for name in ('first', 'second'):
         (tmp_path / f'{name}.py').write_text(f"raise RuntimeError('{name} is broken')\n")
-    with pytest.raises(SystemExit) as ended:
-        learnability.main([str(tmp_path / 'first.py'), str(tmp_path / 'second.py')])
-    assert ended.value.code == 1
-    out = capfd.readouterr().out
+    code, out, _ = call_tool(cli.learnability, tmp_path / 'first.py', tmp_path / 'second.py')
+    assert code == 1
     assert 'first is broken' in out
     assert 'second is broken' in out
     assert out.count(' NO ') == 2

@@ -1,15 +1,13 @@
 """`--sample` changes the data and the schedule of a config, and of its model only what is named here."""
 
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from small import CONFIGS
 
 from vitdense.sample import CLASSES, SEG_CLASSES, SIZE
 from vitdense.sample.swap import CROP, swap_in
-
-CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
 def flat(node, name=''):

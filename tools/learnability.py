@@ -1,6 +1,6 @@
 """Does every config learn? `python tools/learnability.py configs/*.py` fits each to eight built-in images."""
 
-from vitdense.learnability import main
+from vitdense.cli import learnability
 
 if __name__ == '__main__':
-    main()
+    learnability()

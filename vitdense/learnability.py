@@ -4,12 +4,10 @@ A network with a dead branch, shifted features or a wrong normalisation does not
 does. The eight images are the sample world's, without augmentation, and are scored themselves.
 """
 
-import argparse
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,10 +16,11 @@ from typing import NamedTuple
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from rich.console import Console
 from rich.table import Table
 
 from .engine.config import LOADERS, load_config
-from .engine.console import make_console, quiet
+from .engine.console import quiet
 from .engine.memory import keep_freed_memory
 from .sample import SIZE
 from .sample.swap import name_of, swap_in
@@ -122,14 +121,14 @@ def _eight(annotations: Path, folder: Path) -> str:
     return str(path)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`tools/learnability.py`: a line for each config as it ends, then a table; exit code 1 if one fails."""
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('configs', nargs='+', help='configs/<head>_<backbone>.py')
-    args = p.parse_args(arguments)
-    console = make_console()
+def fit_all(paths: Iterable[str], console: Console) -> bool:
+    """Fit one config after another; a line for each as it ends, then a table.
+
+    Returns:
+        whether all have reached their goals.
+    """
     fits = {}
-    for path in args.configs:
+    for path in paths:
         # a process for each: one that breaks does not end the others, and none sees what another registers
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as process:
             try:
@@ -145,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end = str(result.iterations), f'{result.minutes:.1f}', 'yes' if result.fitted else 'NO'
         table.add_row(Path(path).stem, *scores, *end)
     console.print(table)
-    sys.exit(0 if all(result.fitted for result in fits.values()) else 1)
+    return all(result.fitted for result in fits.values())
 
 
 def _said(result: Fit) -> str:

@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from rich.console import Console
+from small import CONFIGS
 from small_data import CLASSES, coco_split, picture
 
-from vitdense import cli, sample
+from vitdense import sample
 from vitdense.data_check import check_config, check_dataset
 from vitdense.data_check.report import report
-
-CONFIGS = Path(cli.__file__).parents[1] / 'configs'
 
 
 @pytest.mark.parametrize('name', ['mask_rcnn_transcnn', 'pspnet_transcnn'])

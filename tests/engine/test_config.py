@@ -1,14 +1,11 @@
 """Entries that are overwritten exist, and data that is read is there; else it is said what does exist."""
 
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
+from small import CONFIGS
 
 from vitdense.engine.config import LOADERS, check_data, load_config, overwrite, point_data_at
 from vitdense.engine.errors import UserError
-
-CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 @pytest.fixture(params=['a Python-style config', 'its dumped text'])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from small import CONFIGS
 
 from vitdense.engine.errors import UserError
 from vitdense.engine.lint import arguments, check_arguments
 from vitdense.sample.swap import swap_in
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))
 
 

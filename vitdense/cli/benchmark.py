@@ -1,0 +1,89 @@
+"""`tools/benchmark.py`: what models cost, measured."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from ..benchmark import report
+from ..benchmark.contestants import Setting
+from ..benchmark.loading import loading
+from ..benchmark.measure import measure
+from ..engine import config
+from ..engine.console import make_console
+from ..engine.errors import UserError
+from ..engine.memory import keep_freed_memory
+from .command import run, use_sample
+
+
+def benchmark() -> None:
+    """`tools/benchmark.py`."""
+    p = argparse.ArgumentParser(description='Times of models, in turns, and their ratios.')
+    p.add_argument(
+        'models',
+        nargs='+',
+        metavar='MODEL',
+        help='BACKBONE:ARCH[,KEY=VALUE…], resnet50, swin_t, pvtv2_b2, timm:NAME, or a config',
+    )
+    p.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        action='append',
+        metavar=('HEIGHT', 'WIDTH'),
+        help='of the image (default: 768 1280); more than once: also how much more the larger ones take',
+    )
+    p.add_argument('--batch', type=int, default=1, metavar='N')
+    p.add_argument('--train', action='store_true', help='forward and backward, not the forward alone')
+    p.add_argument(
+        '--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32', help='of autocast'
+    )
+    p.add_argument('--compile', action='store_true', help='through torch.compile')
+    p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    p.add_argument('--threads', type=int, metavar='N', help='of the CPU (default: as torch has it)')
+    p.add_argument(
+        '--keep-memory',
+        action='store_true',
+        help='of the CPU, once it is freed, as tools/train.py and tools/test.py do',
+    )
+    p.add_argument('--rounds', type=int, default=7, metavar='N', help='that are counted')
+    p.add_argument('--baseline', metavar='MODEL', help='that the ratios are to (default: the last)')
+    p.add_argument('--data', metavar='CONFIG', help='also time the training pipeline of a config')
+    p.add_argument('--sample', action='store_true', help='--data on the built-in drawn images')
+    p.add_argument('--json', metavar='FILE', help='write everything that was measured')
+    p.add_argument('--picture', metavar='FILE', help='latency against multiply-adds')
+    run(_benchmark, p)
+
+
+def _benchmark(args: argparse.Namespace) -> None:
+    baseline = args.baseline or args.models[-1]
+    if baseline not in args.models:
+        raise UserError(f'--baseline {baseline}: is none of the models: {", ".join(args.models)}')
+    for option in ('batch', 'rounds', 'threads'):
+        if getattr(args, option) is not None and getattr(args, option) < 1:
+            raise UserError(f'--{option} {getattr(args, option)}: expected 1 or more')
+    kept = args.keep_memory and keep_freed_memory()
+    data = config.load_config(args.data) if args.data else None
+    if args.sample and data:
+        use_sample(data)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
+    settings = [
+        Setting(args.batch, tuple(size), device, dtype, args.train, args.compile, kept)
+        for size in args.size or [(768, 1280)]
+    ]
+    found = measure(args.models, settings, args.rounds, baseline)
+    console = make_console()
+    for result in found:
+        console.print(report.table(result))
+    if len(found) > 1:
+        console.print(report.growth(found))
+    fed = loading(data)._asdict() if data else {}
+    if data:
+        console.print(report.busy(found[0], fed))
+    if args.json:
+        Path(args.json).write_text(json.dumps(dict(runs=found, data=fed), indent=2))
+    if args.picture:
+        report.draw(found, args.picture)

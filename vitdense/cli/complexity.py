@@ -1,0 +1,47 @@
+"""`tools/complexity.py`: what models cost, counted."""
+
+import argparse
+import json
+from pathlib import Path
+
+from ..complexity import model_cost, table
+from ..engine import config
+from ..engine.console import make_console
+from ..engine.errors import UserError
+from ..engine.variant import set_arch
+from .command import run
+
+
+def complexity() -> None:
+    """`tools/complexity.py`."""
+    p = argparse.ArgumentParser(description='Parameters, multiply-adds and activations, by part.')
+    p.add_argument('configs', nargs='+', metavar='config', help='configs/<head>_<backbone>.py')
+    p.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='of the image (default: 800 1280 for detectors, 512 512 for segmentors)',
+    )
+    p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
+    p.add_argument('--stages', action='store_true', help='the backbone by its stages')
+    p.add_argument('--json', action='store_true', help='print JSON, in units, instead of a table')
+    run(_complexity, p)
+
+
+def _complexity(args: argparse.Namespace) -> None:
+    if args.size and min(args.size) < 1:
+        raise UserError(f'--size {args.size[0]} {args.size[1]}: expected pixels, 1 or more')
+    costs = {}
+    for path in args.configs:
+        cfg = config.load_config(path)
+        if args.arch:
+            set_arch(cfg, args.arch)
+        costs[Path(path).stem] = model_cost(cfg, args.size, args.stages)
+    if args.json:
+        parts = {
+            name: {part: cost._asdict() for part, cost in parts.items()} for name, parts in costs.items()
+        }
+        make_console().print_json(json.dumps(parts))
+    else:
+        make_console().print(table(costs))
