@@ -57,23 +57,25 @@ class Soak:
         self.chance = random.Random(seed)
         self.folder = folder
         self.done = Counter({name: 0 for name in LOST})
-        self.straight = {}  # the run of each kind that was left alone
+        self.straight = {}  # the run of each kind that was left alone, and the seconds that it took
         self.backbones = {name: getattr(backbones, name)(arch).eval() for name, arch in SMALLEST.items()}
 
     def restarts(self) -> None:
         kind = self.chance.choice(list(CONFIGS))
         if kind not in self.straight:
-            self.straight[kind] = self.folder / f'{kind}-straight'
-            self.straight[kind].mkdir()
-            assert start(self.straight[kind], kind, 'run').wait(900) == 0
+            alone = self.folder / f'{kind}-straight'
+            alone.mkdir()
+            begun = time.monotonic()
+            assert start(alone, kind, 'run').wait(900) == 0
+            self.straight[kind] = alone / 'run', time.monotonic() - begun
+        straight, seconds = self.straight[kind]
         folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=f'{kind}-'))
         run = folder / 'run'
         self.done['trainings'] += 1
         while newest(run) < ITERATIONS:
             more = ['--resume'] if newest(run) else []
             process = start(folder, kind, 'run', *more)
-            patience = self.chance.uniform(4, 25)
-            end = time.monotonic() + patience
+            end = time.monotonic() + self.chance.uniform(0.3, 0.9) * seconds
             wait_for(process, lambda end=end: time.monotonic() > end)
             if process.poll() is None:
                 gently = self.chance.random() < 0.3
@@ -89,7 +91,7 @@ class Soak:
             if newest(run) < ITERATIONS and len(checkpoints) > 1 and self.chance.random() < 0.3:
                 damage(checkpoints[-1])
                 self.done['damaged checkpoints'] += 1
-        if changed := different(self.straight[kind] / 'run', run):
+        if changed := different(straight, run):
             self.done['different weights'] += 1
             print(f'{folder}: {len(changed)} differ, such as {changed[:3]}', file=sys.stderr)
 
