@@ -13,6 +13,7 @@ import torch
 from conftest import Points, loader
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
+from mmengine.hooks import Hook
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
@@ -52,6 +53,23 @@ def test_a_loading_process_that_dies_is_told_and_the_run_goes_on_later(make_runn
     saved = read(tmp_path / f'run/iter_{kept}.pth', allow=RECORDS)
     assert saved['meta']['iter'] == kept
     assert all(torch.equal(saved['state_dict'][k], v) for k, v in whole.model.state_dict().items())
+
+
+def test_in_the_middle_of_a_step_nothing_is_saved(make_runner, tmp_path):
+    """That a process died is told wherever the run is, also between an optimizer's step and the averages."""
+
+    class Dies(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter == 2:
+                raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')
+
+    runner = make_runner()
+    runner.register_hook(Dies(), 'HIGHEST')
+    with pytest.raises(UserError) as stop, told(runner):
+        runner.train()
+    assert 'saved' not in str(stop.value)
+    assert sorted(path.name for path in (tmp_path / 'run').glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
+    assert str(stop.value).endswith('\n  in the middle of an iteration; --resume goes on from iter_2.pth')
 
 
 def test_a_full_disk_is_told_and_the_checkpoint_before_is_whole(make_runner, tmp_path):

@@ -2,11 +2,17 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.hooks import EMAHook, Hook
 
-from vitdense.engine.stop import StopHook, Stopped
+from vitdense.checkpoint import read
+from vitdense.engine.runner import RECORDS
+from vitdense.engine.save import Moments
+from vitdense.engine.stop import ECHO, StopHook, Stopped
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +27,11 @@ class Saves:
     """As much of a runner as is asked: it remembers what it was told to save."""
 
     rank, epoch, iter = 0, 2, 6
+    hooks = ()
 
     def __init__(self, folder):
         self.work_dir = str(folder)
+        self.moments = Moments()
         self.saved = []
 
     def save_checkpoint(self, folder, name, meta, by_epoch):
@@ -59,12 +67,65 @@ def test_a_validation_is_broken_off_with_the_iterations_that_were_done(tmp_path)
 @pytest.mark.parametrize(
     ('number', 'error'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
-def test_a_second_signal_stops_at_once(number, error):
+def test_a_second_signal_stops_at_once_but_not_the_echo_of_the_first(number, error, monkeypatch):
     hook = StopHook()
     with hook.listening():
         os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)  # as torchrun hands it on
+        assert hook.asked == number
+        monkeypatch.setattr(time, 'monotonic', lambda: hook.when + 1.01 * ECHO)
         with pytest.raises(error):
             os.kill(os.getpid(), number)
+
+
+class Signals(Hook):
+    """Sends this process a signal at a place in a run."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self, place, iteration):
+        self.place, self.iteration = place, iteration
+
+    def _is_one_of_mine(self, runner, place):
+        if place == self.place and runner.iter == self.iteration:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self._is_one_of_mine(runner, 'train')
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self._is_one_of_mine(runner, 'val')
+
+
+@pytest.mark.parametrize(('place', 'iteration'), [('train', 1), ('val', 2)])
+def test_what_goes_on_ends_with_the_weights_and_the_average_of_what_never_stopped(
+    make_runner, tmp_path, place, iteration
+):
+    """Also from a validation, in which MMEngine's EMAHook has exchanged the two."""
+    average = dict(custom_hooks=[dict(type=EMAHook, momentum=0.3)])
+    torch.manual_seed(0)
+    make_runner(tmp_path / 'straight', **average).train()
+
+    torch.manual_seed(0)
+    hook, runner = StopHook(), make_runner(tmp_path / 'stopped', **average)
+    for one in (hook, Signals(place, iteration)):
+        runner.register_hook(one)
+    with hook.listening(), pytest.raises(Stopped, match='after iteration 2, '):
+        runner.train()
+    path = str(tmp_path / 'stopped/iter_2.pth')
+    make_runner(tmp_path / 'stopped', **average, load_from=path, resume=True).train()
+
+    for number in (2, 4):
+        ends = [
+            read(tmp_path / name / f'iter_{number}.pth', allow=RECORDS) for name in ('straight', 'stopped')
+        ]
+        for key in ('state_dict', 'ema_state_dict'):
+            for name, value in ends[0][key].items():
+                assert torch.equal(ends[1][key][name], value), (number, key, name)
+        assert not all(
+            torch.equal(ends[0]['state_dict'][name], ends[0]['ema_state_dict'][f'module.{name}'])
+            for name in ends[0]['state_dict']
+        )
 
 
 def test_a_signal_that_was_ignored_from_the_start_stays_ignored(tmp_path):

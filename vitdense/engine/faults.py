@@ -9,7 +9,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from .errors import OwnError
-from .stop import save
+from .save import save_if_whole
 from .unreadable import Unreadable
 
 # torch's words
@@ -45,9 +45,5 @@ def told(runner: Runner) -> Iterator[None]:
 
 
 def _saved(runner: Runner) -> str:
-    """Save a training after its last whole iteration, and say so."""
-    training = hasattr(runner, '_train_loop') and not isinstance(runner._train_loop, (dict, type(None)))
-    if not training or not runner.iter or get_world_size() > 1:
-        return ''
-    save(runner, runner.iter)
-    return f'\n  saved after iteration {runner.iter}; --resume goes on'
+    """Not with several processes, of which the others do not know that this one wants to save."""
+    return save_if_whole(runner) if get_world_size() == 1 else ''

@@ -26,6 +26,7 @@ from .finite import FiniteHook
 from .keep import KeepHook
 from .mean_loss import MeanLossHook
 from .preflight.loaded import Loaded
+from .save import Moments
 from .unreadable import Readable
 from .unwrap import unwrapped
 
@@ -142,6 +143,16 @@ class VitdenseRunner(Runner):
         file = Path(self.cfg.filename or '')
         if Path(self.work_dir, file.name).absolute() != file.absolute():  # never over the file that was read
             super().dump_config()
+
+    @cached_property
+    def moments(self) -> Moments:
+        """When the run can be saved."""
+        return Moments()
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        self.moments.before(fn_name)
+        super().call_hook(fn_name, **kwargs)
+        self.moments.after(fn_name, self.iter)
 
     @cached_property
     def loaded(self) -> Loaded:

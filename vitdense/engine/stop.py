@@ -1,12 +1,13 @@
 """A stop that is asked for: the iteration is finished and saved, and `--resume` goes on with the next one.
 
-SIGTERM, which a cluster sends before it takes the machine away, and Ctrl-C. A second one stops at once.
+SIGTERM, which a cluster sends before it takes the machine away, and Ctrl-C. A second one stops at once, but
+not the echo of the first: torchrun hands on to its processes what a terminal or a cluster has sent them, too.
 """
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,10 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from .save import save
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ECHO = 2.0  # seconds in which a second signal is the first one's echo
 
 
 class Stopped(BaseException):
@@ -32,6 +36,7 @@ class StopHook(Hook):
 
     def __init__(self) -> None:
         self.asked = 0  # the signal's number
+        self.when = 0.0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -44,9 +49,11 @@ class StopHook(Hook):
                 signal.signal(number, handler)
 
     def _ask(self, number: int, frame: Any) -> None:
-        if self.asked:
+        now = time.monotonic()
+        if self.asked and now - self.when > ECHO:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-        self.asked = number
+        if not self.asked:
+            self.asked, self.when = number, now
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         asked = torch.tensor(self.asked)
@@ -62,15 +69,6 @@ class StopHook(Hook):
     def _stop(self, runner: Runner, number: int, iterations: int) -> None:
         save(runner, iterations)
         raise Stopped(number, iterations)
-
-
-def save(runner: Runner, iterations: int) -> None:
-    """Save what so many iterations have made, for `--resume` to go on with."""
-    name = f'iter_{iterations}.pth'
-    meta = dict(epoch=runner.epoch, iter=iterations)
-    runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
-    if runner.rank == 0:
-        Path(runner.work_dir, 'last_checkpoint').write_text(name)
 
 
 def _is_ours(number: int) -> bool:
