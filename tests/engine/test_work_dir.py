@@ -1,6 +1,9 @@
 """A new run finds a folder of its own; a resumed one finds where it was."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ def _here(tmp_path, monkeypatch):
 
 def run(folder, *checkpoints):
     """A work dir as MMEngine leaves it."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in checkpoints:
         torch.save(dict(state_dict={}), folder / name)
     if checkpoints:
@@ -42,8 +45,42 @@ def test_a_folder_without_checkpoints_is_free():
     assert new_work_dir('work_dirs/pit', 'pit') == HOME / 'pit'
 
 
-@pytest.mark.parametrize('left', ['epoch_1.pth', 'last_checkpoint'])
-def test_a_wanted_folder_with_checkpoints_is_refused(left):
+HOLDER = """
+import sys, time
+from pathlib import Path
+from vitdense.engine.work_dir import taken
+print(taken(Path(sys.argv[1])), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def other_run():
+    """A process that is at work in work_dirs/pit, and has not saved anything yet."""
+    command = [sys.executable, '-c', HOLDER, str(HOME / 'pit')]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == '\n'
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_folder_that_another_run_is_at_work_in_is_not_shared_until_that_ends(other_run):
+    assert new_work_dir(None, 'pit') == HOME / 'pit-2'
+    sentence = rf'work_dirs/pit: another run is at work there \(process {other_run.pid} on .+\)'
+    with pytest.raises(UserError, match=sentence):
+        new_work_dir('work_dirs/pit', 'pit')
+    (HOME / 'pit/iter_1.pth').touch()
+    for wanted, checkpoint in (('work_dirs/pit', 'auto'), (None, 'work_dirs/pit/iter_1.pth')):
+        with pytest.raises(UserError, match=sentence):
+            resumed_run(wanted, 'pit', checkpoint)
+    other_run.kill()
+    other_run.wait()
+    assert resumed_run(None, 'pit', 'work_dirs/pit/iter_1.pth')[0] == HOME / 'pit'
+
+
+@pytest.mark.parametrize('left', ['epoch_1.pth', 'last_checkpoint', 'not_finite'])
+def test_a_wanted_folder_with_what_a_run_has_made_is_refused(left):
     Path('mine').mkdir()
     Path('mine', left).touch()
     with pytest.raises(UserError, match='--work-dir mine holds the checkpoints of an earlier run'):
@@ -55,6 +92,16 @@ def test_resuming_takes_the_newest_run_and_its_newest_checkpoint():
     run(HOME / 'pit-2', 'epoch_9.pth', 'epoch_10.pth')
     assert resumed_run(None, 'pit', 'auto') == (HOME / 'pit-2', HOME / 'pit-2' / 'epoch_10.pth')
     assert resumed_run('work_dirs/pit', 'pit', 'auto') == (HOME / 'pit', HOME / 'pit' / 'epoch_12.pth')
+    shutil.rmtree(HOME / 'pit')
+    run(HOME / 'pit-11')  # which came to nothing
+    run(HOME / 'pit-extra', 'epoch_3.pth')  # of another config
+    assert resumed_run(None, 'pit', 'auto') == (HOME / 'pit-2', HOME / 'pit-2' / 'epoch_10.pth')
+
+
+def test_the_best_weights_are_no_run_to_go_on_with():
+    folder = run(Path('mine'), 'epoch_1.pth', 'best_coco_bbox_mAP_epoch_1.pth')
+    (folder / 'last_checkpoint').write_text('')  # cut short by a full disk
+    assert resumed_run('mine', 'pit', 'auto') == (folder, folder / 'epoch_1.pth')
 
 
 def test_a_checkpoint_by_name_is_resumed_where_it_lies_or_in_the_wanted_folder():
