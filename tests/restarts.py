@@ -10,7 +10,7 @@ from small import ARCH, REPOSITORY
 
 from vitdense import sample
 from vitdense.checkpoint import read
-from vitdense.engine.runner import RECORDS
+from vitdense.engine.records import RECORDS
 
 ITERATIONS = 27
 START = 'from mmengine.config import read_base\nwith read_base():\n    from .configs.'

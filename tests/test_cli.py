@@ -212,6 +212,8 @@ def test_resuming_goes_on_from_the_last_checkpoint_and_merges_the_curves(again, 
     done = call(cli.train, 'tiny.py', '--sample', '--resume', '--cfg-options', *longer, cwd=again)
     assert (done.code, done.err) == (0, '')
     assert '  weights  resumed from work_dirs/tiny/iter_20.pth\n' in done.out
+    assert '  resumed  doubt: otherwise than it was begun: ' in done.out
+    assert 'train_cfg.max_iters is 24, was 20' in done.out
     assert '    train  24/24  ' in done.out
     assert 'validation after iteration 24\n' in done.out
     assert ' checkpoint  work_dirs/tiny/iter_24.pth\n' in done.out

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .checkpoint import read, unwrap
-from .engine.runner import RECORDS
+from .engine.records import RECORDS
 
 
 def convert(source: str | Path, target: str | Path, trusted: bool = False) -> dict[str, Tensor]:

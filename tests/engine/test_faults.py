@@ -21,7 +21,7 @@ from vitdense import sample
 from vitdense.checkpoint import read
 from vitdense.engine.errors import UserError
 from vitdense.engine.faults import told
-from vitdense.engine.runner import RECORDS
+from vitdense.engine.records import RECORDS
 from vitdense.engine.unreadable import Readable, Unreadable
 
 

@@ -51,6 +51,38 @@ def test_the_run_stops_before_the_step_and_says_where_the_batch_is(make_runner, 
     assert torch.equal(weights(runner), torch.cat([value.flatten() for value in before.values()]))
 
 
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step_too(make_runner, tmp_path):
+    runner = make_runner()
+    forward, seen = runner.model.forward, count(1)
+
+    def broken(x, y, mode):
+        answer = forward(x, y, mode)
+        if mode == 'loss' and next(seen) == 2:
+            answer['loss_root'] = (0 * answer['loss_line']).sqrt()  # 0, with a slope of 0 · ∞
+        return answer
+
+    runner.model.forward = broken
+    with pytest.raises(NotFinite) as stop:
+        runner.train()
+    path = tmp_path / 'run/not_finite/iter_2_rank_0.pth'
+    assert str(stop.value) == (
+        f'iteration 2: the loss is finite, its gradient is not: backbone.weight nan, backbone.bias nan; '
+        f'batch, losses and gradient norms in {path}'
+    )
+    record = torch.load(path, weights_only=True)
+    assert record['losses']['loss_root'] == 0
+    assert all(map(math.isnan, record['gradients'].values()))
+    assert torch.isfinite(weights(runner)).all()
+    assert not (tmp_path / 'run/iter_2.pth').exists()
+
+
+def test_a_full_disk_does_not_hide_what_happened(make_runner, tmp_path):
+    (tmp_path / 'run/not_finite').mkdir(parents=True)
+    (tmp_path / 'run/not_finite/iter_2_rank_0.pth').symlink_to('/dev/full')
+    with pytest.raises(NotFinite, match=r'loss nan, .*; the batch could not be written to '):
+        breaks(make_runner(), 2).train()
+
+
 def test_as_many_as_are_allowed_are_skipped_without_a_step(make_runner, tmp_path, capfd):
     (tmp_path / 'line.py').touch()
     cfg = Config(

@@ -11,7 +11,7 @@ import torch
 from small import REPOSITORY
 
 from vitdense.checkpoint import read
-from vitdense.engine.runner import RECORDS
+from vitdense.engine.records import RECORDS
 
 ITERATIONS = 8
 BATCH = 4

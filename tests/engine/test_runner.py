@@ -13,7 +13,8 @@ from torch import nn
 
 from vitdense.checkpoint import read
 from vitdense.engine.errors import UserError
-from vitdense.engine.runner import RECORDS, check_state
+from vitdense.engine.records import RECORDS
+from vitdense.engine.runner import check_state
 
 
 @pytest.fixture

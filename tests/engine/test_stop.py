@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import EMAHook, Hook
 
 from vitdense.checkpoint import read
-from vitdense.engine.runner import RECORDS
+from vitdense.engine.records import RECORDS
 from vitdense.engine.save import Moments
 from vitdense.engine.stop import ECHO, StopHook, Stopped
 

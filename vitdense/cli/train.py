@@ -16,6 +16,7 @@ from ..engine.memory import keep_freed_memory
 from ..engine.preflight import Checked, PreflightHook
 from ..engine.progress import ProgressHook, say_files
 from ..engine.report import draw_curves, draw_predictions
+from ..engine.resumed import go_on
 from ..engine.runner import VitdenseRunner
 from ..engine.sharded import ShardedRunner
 from ..engine.stop import StopHook
@@ -73,7 +74,7 @@ def _train(args: argparse.Namespace) -> None:
     name = Path(args.config).stem
     if args.resume:
         folder, checkpoint = work_dir.resumed_run(args.work_dir, name, args.resume)
-        cfg.resume, cfg.load_from = True, str(checkpoint)
+        go_on(cfg, checkpoint)
     else:
         folder = work_dir.new_work_dir(args.work_dir, name)
     cfg.work_dir = agreed(str(folder))

@@ -1,18 +1,17 @@
 """MMEngine's runner, quiet on the terminal and strict about checkpoints."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.logging import HistoryBuffer, MMLogger
+from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from torch.utils.data import DataLoader
@@ -26,33 +25,10 @@ from .finite import FiniteHook
 from .keep import KeepHook
 from .mean_loss import MeanLossHook
 from .preflight.loaded import Loaded
+from .records import RECORDS
 from .save import Moments
 from .unreadable import Readable
 from .unwrap import unwrapped
-
-
-def _statistic(owner: type, name: str) -> Callable:
-    """What `getattr` may do in a checkpoint: name the statistics methods of a loss history."""
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise UnpicklingError(f'Unsupported global: getattr({owner!r}, {name!r})')
-    return getattr(owner, name)
-
-
-_array, _scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
-
-# MMEngine's own records in a checkpoint, beside tensors: loss histories, which are NumPy arrays and methods.
-RECORDS: list[Any] = [
-    HistoryBuffer,
-    (_statistic, 'builtins.getattr'),
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')),
-    *(
-        (function, f'{numpy}.multiarray.{name}')
-        for numpy in ('numpy.core', 'numpy._core')  # NumPy 1 and 2
-        for name, function in (('_reconstruct', _array), ('scalar', _scalar))
-    ),
-]
 
 
 @CheckpointLoader.register_scheme(prefixes=('', 'http://', 'https://'), force=True)
@@ -67,6 +43,8 @@ class VitdenseRunner(Runner):
     Checkpoints are unpickled with `weights_only=True` and the allow-list `RECORDS`, never again without, and
     the text of a config inside them, which MMEngine runs as Python when it resumes, is dropped.
     """
+
+    begun_with = ''  # the text of the config that a resumed run was begun with
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'VitdenseRunner':
@@ -192,7 +170,10 @@ class VitdenseRunner(Runner):
         check_state(model, state, filename)
         if self._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
             raise UserError(f'{filename}: holds weights, but no state of a run for --resume to go on with')
-        checkpoint.get('meta', {}).pop('config', None)
+        meta = checkpoint.get('meta', {})
+        meta.pop('config', None)
+        if self._resume and isinstance(text := meta.get('cfg'), str):
+            self.begun_with = text
         with self.loaded.watching(model):
             self._put_in(model, state)
         self._has_loaded = True

@@ -27,7 +27,7 @@ class Schedule(NamedTuple):
 BOXES = Schedule(batch=8, iterations=450, rate=5e-4)
 REGIONS = Schedule(batch=4, iterations=400, rate=5e-4)
 LABELS = Schedule(batch=8, iterations=900, rate=7e-4)
-DILATED = Schedule(batch=8, iterations=600, rate=7e-4)  # DeepLabv3, whose convolutions with holes take long
+DILATED = Schedule(batch=8, iterations=700, rate=7e-4)  # DeepLabv3, whose convolutions with holes take long
 CROP = 64  # pixels of a segmentor's side: the smaller, the more iterations in the same time
 BACKGROUND = 0.2  # weight of sky, sea, sand and meadow in a segmentor's loss, of which most pixels are
 REGIONS_PER_IMAGE = 16  # that train a two-stage detector's heads; of COCO's 512 most would show nothing

@@ -6,6 +6,7 @@ shapes     the backbone's maps against what neck and heads expect of them
 step       one step that changes nothing: gradients, memory
 recipe     batch and learning rate against those that the schedule was published with
 loaded     which share of the weights came from a file
+continued  what a run that goes on has been begun with
 
 Each looks at a built runner and yields findings: facts are shown, doubts are shown as such, and faults stop
 the run together.

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..together import together
 from ..unwrap import unwrapped
 from .classes import classes
+from .continued import continued
 from .finding import Finding, Level
 from .labels import labels
 from .loaded import loaded
@@ -19,7 +20,15 @@ from .shapes import shapes
 from .step import step
 
 # What is wrong in an early one makes the later ones fail on it.
-LOOKS: list[Callable[[Runner], Iterator[Finding]]] = [classes, labels, shapes, loaded, recipe, step]
+LOOKS: list[Callable[[Runner], Iterator[Finding]]] = [
+    classes,
+    labels,
+    shapes,
+    loaded,
+    continued,
+    recipe,
+    step,
+]
 STYLES = {Level.FACT: ('[bold]', ''), Level.DOUBT: ('[bold yellow]', 'doubt: ')}
 
 

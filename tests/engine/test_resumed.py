@@ -1,0 +1,74 @@
+"""A run that goes on has its own seed, and says where its config is another than it was."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import loader
+from mmengine.config import Config
+from small import CONFIGS
+
+from vitdense.checkpoint import read
+from vitdense.engine.errors import UserError
+from vitdense.engine.records import RECORDS
+from vitdense.engine.resumed import differences, go_on
+
+
+def end(folder):
+    return read(folder / 'iter_8.pth', allow=RECORDS)['state_dict']
+
+
+def test_without_a_seed_of_the_configs_it_goes_on_in_the_order_that_was_drawn(make_runner, tmp_path):
+    shuffled = loader(1)
+    shuffled['sampler']['shuffle'] = True
+    drawn = dict(
+        train_dataloader=shuffled,
+        train_cfg=dict(by_epoch=False, max_iters=8, val_interval=8),
+        randomness=dict(seed=None),
+    )
+    make_runner(tmp_path / 'straight', **drawn).train()
+    checkpoint = tmp_path / 'straight/iter_3.pth'
+    cfg = Config(dict(randomness=dict(seed=None, deterministic=False)))
+    go_on(cfg, checkpoint)
+    assert (cfg.resume, cfg.load_from) == (True, str(checkpoint))
+    assert isinstance(cfg.randomness.seed, int)
+    assert cfg.randomness.deterministic is False
+    drawn['randomness'] = dict(cfg.randomness)
+    make_runner(tmp_path / 'on', **drawn, load_from=str(checkpoint), resume=True).train()
+    straight, on = end(tmp_path / 'straight'), end(tmp_path / 'on')
+    assert all(torch.equal(straight[name], on[name]) for name in straight)
+
+    with pytest.raises(UserError, match=r'iter_3\.pth: was begun with seed \d+, .* randomness\.seed is -1$'):
+        go_on(Config(dict(randomness=dict(seed=-1))), checkpoint)
+
+
+@pytest.mark.parametrize('contents', [dict(state_dict={}), dict(meta=3), [1], dict(meta=dict(seed='x'))])
+def test_a_file_without_a_seed_is_left_to_the_runner_to_judge(tmp_path, contents):
+    torch.save(contents, tmp_path / 'iter_1.pth')
+    cfg = Config(dict(randomness=dict(seed=3)))
+    go_on(cfg, tmp_path / 'iter_1.pth')
+    assert cfg.randomness.seed == 3
+
+
+def test_only_what_differs_is_named_with_both_values():
+    cfg = Config.fromfile(CONFIGS / 'mask_rcnn_vvt.py')
+    begun = cfg.pretty_text
+    assert list(differences(begun, begun)) == []
+    cfg.work_dir = cfg.load_from = 'elsewhere'
+    assert list(differences(begun, cfg.pretty_text)) == []
+    cfg.model.backbone.norm_eval = True
+    cfg.model.neck.in_channels[1] = 7
+    cfg.train_cfg.max_epochs = 24
+    assert sorted(differences(begun, cfg.pretty_text)) == [
+        'model.backbone.norm_eval is True, was not set',
+        'model.neck.in_channels.1 is 7, was 160',
+        'train_cfg.max_epochs is 24, was 12',
+    ]
+
+
+def test_the_text_of_a_config_is_not_run(tmp_path):
+    marker = tmp_path / 'marker'
+    text = f'model = dict(type=__import__("pathlib").Path({str(marker)!r}).touch())\n'
+    (told,) = differences(text, 'model = dict(type=3)\n')
+    assert told.startswith('model.type is 3, was __import__(')
+    assert not Path(marker).exists()
