@@ -96,8 +96,9 @@ def _norms(model: torch.nn.Module) -> str:
     model.train(training)
     if not norms:
         return 'no batch statistics are taken'
-    synchronised = all(isinstance(module, SyncBatchNorm) for module in norms)
-    return f'batch statistics of {"all processes together" if synchronised else "each process alone"}'
+    if all(isinstance(module, SyncBatchNorm) for module in norms):
+        return 'batch statistics of all processes together'
+    return 'batch statistics of each process alone, their mean in validation and checkpoints'
 
 
 def _device(runner: Runner) -> str:

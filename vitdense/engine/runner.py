@@ -24,6 +24,7 @@ from .exact import PlaceHook, place
 from .finite import FiniteHook
 from .keep import KeepHook
 from .mean_loss import MeanLossHook
+from .mean_norms import MeanNormsHook, average_statistics
 from .preflight.loaded import Loaded
 from .records import RECORDS
 from .save import Moments
@@ -91,9 +92,11 @@ class VitdenseRunner(Runner):
         self.register_hook(PlaceHook())
         self.register_hook(FiniteHook(self.cfg.get('skip_not_finite', 0)))
         self.register_hook(MeanLossHook())
+        self.register_hook(MeanNormsHook())
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """As MMEngine's, but a file has its name once it is whole and on the disk."""
+        average_statistics(self.model)
         if '://' in str(out_dir):  # not a disk
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return

@@ -18,6 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from .errors import UserError
+from .mean_norms import average_statistics
 from .runner import VitdenseRunner
 
 
@@ -48,6 +49,7 @@ class ShardedRunner(VitdenseRunner):
         self.register_hook(WholeHook())
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        average_statistics(self.model)
         self.whole_state = _whole(
             dict(state_dict=self.model.state_dict(), optimizer=self.optim_wrapper.state_dict())
         )

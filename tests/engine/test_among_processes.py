@@ -1,0 +1,84 @@
+"""What processes have to do together, or not at all, in two processes that talk over gloo."""
+
+import math
+from types import SimpleNamespace
+
+import torch
+from mmengine.optim import OptimWrapper
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+
+from vitdense.engine.finite import FiniteHook
+from vitdense.engine.mean_norms import average_statistics
+
+
+def _join(rank, work, folder):
+    distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+    try:
+        torch.save(work(rank, folder), folder / f'{rank}.pth')
+    finally:
+        distributed.destroy_process_group()
+
+
+def in_two(work, folder):
+    """What a function of the rank and a folder gives in each of two processes."""
+    torch.multiprocessing.spawn(_join, (work, folder), nprocs=2)
+    return [torch.load(folder / f'{rank}.pth') for rank in range(2)]
+
+
+def _norms(rank, folder):
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3), nn.BatchNorm1d(3, track_running_stats=False))
+    model[1].eval()  # a frozen one
+    torch.manual_seed(rank)
+    for _ in range(4):
+        model(torch.randn(5, 3))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    average_statistics(model)
+    return before, model.state_dict()
+
+
+def test_batch_norms_have_the_mean_of_the_processes_statistics(tmp_path):
+    (one, here), (other, there) = in_two(_norms, tmp_path)
+    for name in one:
+        assert torch.equal(here[name], there[name]), name
+        if 'running' in name:
+            torch.testing.assert_close(here[name], (one[name] + other[name]) / 2)
+    assert not torch.equal(one['0.running_mean'], other['0.running_mean'])
+
+
+def _shared(rank, folder):
+    """Three steps of a model that is shared out, the second with a bad loss in the second process."""
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    model.parse_losses = lambda losses: (sum(losses.values()), losses)
+    model = fully_shard(model, mesh=init_device_mesh('cpu', (2,)))
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    runner = SimpleNamespace(
+        model=model,
+        optim_wrapper=optimizer,
+        work_dir=str(folder / 'run'),
+        rank=rank,
+        logger=SimpleNamespace(warning=print),
+    )
+    hook = FiniteHook(skipped=1)
+    hook.before_train(runner)
+    weights = []
+    for runner.iter in range(3):
+        hook.before_train_iter(runner, 0)
+        loss = model(torch.tensor([[1.0, 2.0 + rank]])).square().mean()
+        if (runner.iter, rank) == (1, 1):
+            loss = loss * math.nan
+        total, _ = model.parse_losses(dict(loss=loss))
+        optimizer.update_params(total)
+        weights.append(model.state_dict()['weight'].full_tensor().clone())
+    return weights
+
+
+def test_one_processs_bad_loss_is_a_step_that_none_takes_also_where_the_model_is_shared_out(tmp_path):
+    first, second = in_two(_shared, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[1], first[2])
+    record = torch.load(tmp_path / 'run/not_finite/iter_2_rank_1.pth', weights_only=True)
+    assert math.isnan(record['losses']['loss'])
