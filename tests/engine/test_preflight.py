@@ -97,9 +97,9 @@ def refused(outcome):
         ),
         (
             'coco',
-            "val_dataloader.dataset.metainfo = dict(classes=metainfo['classes'][::-1])",
+            "val_dataloader.dataset.metainfo = dict(classes=metainfo['classes'][:3])",
             'the training data have the classes boat, fish, house, starfish and 1 more, the validation data '
-            'lifebuoy, starfish, house, fish and 1 more',
+            'boat, fish, house',
         ),
         (
             'tiny',
@@ -132,7 +132,7 @@ def refused(outcome):
             f'train_dataloader.dataset.metainfo = dict(classes={("Boat", "lifebouy", *sample.CLASSES[1:4])})',
             f'{FILE}: has no category for 2 of the 5 classes: '
             "'Boat' (perhaps 'boat'), 'lifebouy' (perhaps 'lifebuoy'); its categories are boat, fish, house, "
-            'starfish, lifebuoy. Set metainfo.classes of the datasets to their names',
+            'starfish, lifebuoy. Set metainfo.classes of the datasets to its names',
         ),
         (
             'coco',
