@@ -154,6 +154,27 @@ def test_a_fault_stops_the_run(look, config, added, sentence):
     assert said.split('\n  ')[0] == sentence
 
 
+def test_one_of_several_heads_is_looked_at_like_a_single_one(look):
+    words = ['--cfg-options', 'model.auxiliary_head.0.num_classes=7']
+    said = refused(look('pspnet', 'model.auxiliary_head = [model.auxiliary_head]', *words))
+    assert said.startswith('model.auxiliary_head.0.num_classes is 7, the data have 9 classes ')
+
+
+def test_a_last_batch_of_one_image_is_found_before_the_epoch_ends_in_it(look):
+    sampler = 'train_dataloader.sampler.type=mmengine.dataset.DefaultSampler'
+    words = ['--cfg-options', sampler, 'train_dataloader.dataset.indices=5', 'train_dataloader.batch_size=2']
+    assert refused(look('pspnet', '', *words)) == (
+        'a batch norm would see one value a channel ([1, 16, 1, 1]) in the last batch of an epoch, of one '
+        'image; train_dataloader.drop_last=True drops it'
+    )
+    assert look('pspnet', '', *words, 'train_dataloader.drop_last=True')[0] == 0
+
+
+def test_one_image_fills_a_batch_where_it_comes_again_and_again(look):
+    words = ['--cfg-options', 'train_dataloader.dataset.indices=1']
+    assert look('pspnet', '', *words)[0] == 0
+
+
 def test_labels_that_are_no_class_stop_the_run(look):
     said = refused(look('pspnet', '', '--cfg-options', 'train_dataloader.dataset.reduce_zero_label=False'))
     assert re.search(r'32 samples hold the labels 9, the classes are 0 to 8', said)

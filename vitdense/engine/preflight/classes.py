@@ -1,5 +1,6 @@
 """Lists that have to agree: the classes of the training and of the validation, the outputs of the heads."""
 
+import re
 from collections.abc import Iterator
 
 from mmengine.runner import Runner
@@ -17,8 +18,9 @@ def classes(runner: Runner) -> Iterator[Finding]:
         yield Finding('classes', text, Level.FAULT)
     for name, module in unwrapped(runner).named_modules():
         outputs = getattr(module, 'num_classes', None)
-        if name.rpartition('.')[2] == 'rpn_head' or not isinstance(outputs, int):
+        head = re.search(r'(\w+_head)(?:\.\d+)?$', name)  # one of several has a number
+        if not head or head[1] == 'rpn_head' or not isinstance(outputs, int):
             continue  # a region proposal network tells objects from none, whatever they are
-        if name.endswith('_head') and outputs != len(ours):
+        if outputs != len(ours):
             text = f'model.{name}.num_classes is {outputs}, the data have {len(ours)} classes ({named(ours)})'
             yield Finding('classes', text, Level.FAULT)

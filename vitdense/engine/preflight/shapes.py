@@ -43,7 +43,8 @@ def _channels(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
     channels = [m.shape[1] for m in maps]
     neck = getattr(model, 'neck', None)
     expected = getattr(neck, 'in_channels', channels)
-    if list(expected if isinstance(expected, (list, tuple)) else [expected] * len(maps)) != channels:
+    expected_each = list(expected) if isinstance(expected, (list, tuple)) else [expected] * len(maps)
+    if sorted(expected_each) != sorted(channels):  # a neck may take the coarsest first, as YOLOv3's does
         text = f'model.neck.in_channels is {expected}, the backbone gives {channels}'
         yield Finding('maps', text, Level.FAULT)
     if neck is not None:

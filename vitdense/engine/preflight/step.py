@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -24,8 +25,9 @@ def step(runner: Runner) -> Iterator[Finding]:
     """Forward and backward on the first images, in the model as it is and back to as it was."""
     model, loader = unwrapped(runner), runner.train_dataloader
     batch = loader.batch_sampler.batch_size
-    count = min(IMAGES, batch, len(loader.dataset))
-    data = loader.collate_fn([loader.dataset[Place(i, 0, i)] for i in range(count)])
+    count = min(IMAGES, _smallest(loader.batch_sampler))
+    places = (Place(i % len(loader.dataset), 0, i) for i in range(count))
+    data = loader.collate_fn([loader.dataset[place] for place in places])
     device = next(model.parameters()).device
     with _untouched(model), seeded(runner.seed):
         losses: list[Tensor] = []
@@ -36,7 +38,7 @@ def step(runner: Runner) -> Iterator[Finding]:
         except ValueError as error:
             if 'more than 1 value per channel' not in str(error):
                 raise
-            yield Finding('step', _one_value(model, error, count), Level.FAULT)
+            yield Finding('step', _one_value(model, error, batch), Level.FAULT)
             return
         learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         idle = [name for name, p in learning if p.grad is None]
@@ -46,6 +48,14 @@ def step(runner: Runner) -> Iterator[Finding]:
         hint = '; several processes would wait for them: find_unused_parameters=True' if waits else ''
         yield Finding('step', text + hint, Level.FAULT if waits else Level.DOUBT)
     yield _memory(model, activations * batch / count, batch, device)
+
+
+def _smallest(batches: Any) -> int:
+    """Images in the smallest batch of a process: the last of an epoch, where it is not left out."""
+    whole = batches.batch_size
+    endless = isinstance(batches.sampler, InfiniteSampler)
+    drops = getattr(batches.batches, 'drop_last', False)
+    return whole if endless or drops else len(batches.sampler) % whole or whole
 
 
 def _loss(runner: Runner, model: nn.Module, data: Any) -> Tensor:
@@ -73,11 +83,13 @@ def _untouched(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(buffers[name])
 
 
-def _one_value(model: nn.Module, error: ValueError, images: int) -> str:
+def _one_value(model: nn.Module, error: ValueError, batch: int) -> str:
     size = re.search(r'\[.*\]', str(error))
     what = f'a batch norm would see one value a channel ({size[0] if size else error})'
     kind = type(model.decode_head).__name__ if hasattr(model, 'decode_head') else type(model).__name__
-    return f'{what}: {kind} needs train_dataloader.batch_size=2 or more in each process, it is {images}'
+    if batch > 1:
+        return f'{what} in the last batch of an epoch, of one image; train_dataloader.drop_last=True drops it'
+    return f'{what}: {kind} needs train_dataloader.batch_size=2 or more in each process, it is {batch}'
 
 
 def _memory(model: nn.Module, activations: float, batch: int, device: torch.device) -> Finding:
