@@ -6,6 +6,7 @@ from small import CONFIGS
 
 from vitdense.engine.config import LOADERS, check_data, load_config, overwrite, point_data_at
 from vitdense.engine.errors import UserError
+from vitdense.engine.lint import check_arguments
 
 
 @pytest.fixture(params=['a Python-style config', 'its dumped text'])
@@ -159,6 +160,57 @@ def test_what_of_the_data_is_missing_is_said_beside_what_is_there(cfg, tmp_path,
         '    found    coco/val2017/',
     ]
     check_data(cfg, LOADERS[1:])  # nothing that testing reads is missing
+
+
+WRAPPED = """
+_base_ = 'mmdet::pascal_voc/retinanet_r50_fpn_1x_voc0712.py'
+custom_imports = dict(imports=['vitdense'])
+model = dict(
+    backbone=dict(_delete_=True, type='TransCNN', arch='tiny'),
+    neck=dict(in_channels=[64, 128, 256, 512]),
+)
+"""
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """A text config of one's own on MMDetection's: datasets in datasets, and classes by their names."""
+    (tmp_path / 'own.py').write_text(WRAPPED)
+    return load_config(str(tmp_path / 'own.py'))
+
+
+def test_a_text_configs_arguments_are_known_by_the_names_of_their_classes(voc):
+    overwrite(voc, {'model.backbone.drop_path_rate': 0.2, 'val_dataloader.dataset.indices': 4})
+    assert voc.model.backbone.drop_path_rate == 0.2
+    with pytest.raises(UserError, match="has no 'drop_path_rat'; did you mean drop_path_rate"):
+        overwrite(voc, {'model.backbone.drop_path_rat': 0.2})
+    check_arguments(voc)
+    voc.model.backbone.drop_path_rat = 0.1
+    with pytest.raises(
+        UserError, match="TransCNN has no argument 'drop_path_rat'; did you mean drop_path_rate"
+    ):
+        check_arguments(voc)
+
+
+def test_datasets_inside_others_are_pointed_at_their_data_and_looked_for(voc, tmp_path):
+    point_data_at(voc, str(tmp_path / 'voc'))
+    with pytest.raises(UserError) as error:
+        check_data(voc, LOADERS)
+    said = str(error.value)
+    assert f'no data at {tmp_path}/voc, looked for in {tmp_path}/voc. Expected:' in said
+    assert f'MISSING  {tmp_path}/voc/VOC2007/ImageSets/Main/trainval.txt' in said
+    assert f'MISSING  {tmp_path}/voc/VOC2012/ImageSets/Main/trainval.txt' in said
+
+
+def test_a_config_without_validation_or_with_data_in_two_places_is_no_surprise(cfg, tmp_path):
+    cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.pop('data_root')
+    point_data_at(cfg, str(tmp_path / 'mine'))
+    with pytest.raises(UserError, match=f'no data at {tmp_path}/mine, '):
+        check_data(cfg, LOADERS)
+    cfg.test_dataloader.dataset.data_root = 'other/'
+    with pytest.raises(UserError, match='--data-root x: the datasets of the config lie in several folders: '):
+        point_data_at(cfg, 'x')
 
 
 def test_a_dataset_that_names_no_files_is_not_asked_for_any():

@@ -8,12 +8,11 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmengine.utils import get_object_from_string
 from torch.utils.data import DataLoader
 
 from .console import shown
 from .errors import UserError
-from .lint import constructors, names, takes_any
+from .lint import constructors, kinds, names, takes_any
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
@@ -61,7 +60,7 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
             the command line does not read.
     """
     for name, value in options.items():
-        _check_name(cfg._cfg_dict, name)
+        _check_name(cfg, name)
         if isinstance(value, str) and value.startswith(('{', 'dict(')):
             raise UserError(
                 f'--cfg-options {name}={value}: would be text; give the entries of a dict by their names, '
@@ -70,8 +69,9 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
     cfg.merge_from_dict(options)
 
 
-def _check_name(node: Any, name: str) -> None:
-    walked = []
+def _check_name(cfg: Config, name: str) -> None:
+    node, walked = cfg._cfg_dict, []
+    scope = cfg.get('default_scope') or 'mmengine'
     for part in name.split('.'):
         if isinstance(node, (list, tuple)):
             if not part.isdigit() or int(part) >= len(node):
@@ -85,7 +85,7 @@ def _check_name(node: Any, name: str) -> None:
         elif part in node:
             node = node[part]
         else:
-            accepted = _arguments(node, walked)
+            accepted = _arguments(node, walked, scope)
             if part in accepted:
                 return  # an argument that the config leaves at its default
             # a Python-style config also holds the classes that it imports
@@ -96,7 +96,7 @@ def _check_name(node: Any, name: str) -> None:
         walked.append(part)
 
 
-def _arguments(node: dict, walked: list[str]) -> set[str]:
+def _arguments(node: dict, walked: list[str], scope: str) -> set[str]:
     """What may be added to a dict of the config: the arguments of what is built from it."""
     if not walked:
         return _parameters(Runner) | RUNNER_READS
@@ -104,10 +104,8 @@ def _arguments(node: dict, walked: list[str]) -> set[str]:
         return _parameters(DataLoader) | {'batch_sampler', 'collate_fn'}
     if walked[-1] == 'test_cfg' and 'mode' in node:  # a segmentor's, which reads these where it slides
         return {'crop_size', 'stride'}
-    kind = node.get('type')
-    if isinstance(kind, str):  # in a dumped config, a class's whole name
-        kind = get_object_from_string(kind)
-    return _parameters(kind) if inspect.isclass(kind) else set()
+    meant = kinds(node.get('type'), node.get('_scope_', scope))
+    return set().union(*(_parameters(kind) for kind in meant if inspect.isclass(kind)))
 
 
 def _parameters(cls: type) -> set[str]:
@@ -121,14 +119,27 @@ def _parameters(cls: type) -> set[str]:
 
 
 def point_data_at(cfg: Config, root: str) -> None:
-    """Read the data from another folder of the same layout."""
-    old, new = cfg.data_root, f'{root.rstrip("/")}/'
-    cfg.data_root = new
-    for loader in LOADERS:
-        cfg[loader].dataset.data_root = new
+    """Read the data from another folder of the same layout.
+
+    Raises:
+        UserError: datasets and evaluators that read from several places.
+    """
+    leaves = [leaf for loader in LOADERS for leaf in _leaves(cfg.get(loader))]
+    roots = {leaf['data_root'] for leaf in leaves if leaf.get('data_root')}
+    if len(roots) > 1:
+        raise UserError(
+            f'--data-root {root}: the datasets of the config lie in several folders: '
+            f'{", ".join(sorted(roots))}; set their data_root in a config of your own'
+        )
+    old, new = next(iter(roots), ''), f'{root.rstrip("/")}/'
+    if 'data_root' in cfg:
+        cfg.data_root = new
+    for leaf in leaves:
+        leaf['data_root'] = new
     for evaluator in EVALUATORS:
-        if 'ann_file' in cfg[evaluator]:
-            cfg[evaluator].ann_file = new + cfg[evaluator].ann_file.removeprefix(old)
+        for one in _several(cfg.get(evaluator)):
+            if 'ann_file' in one:
+                one['ann_file'] = new + one['ann_file'].removeprefix(old)
 
 
 def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
@@ -138,14 +149,15 @@ def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
         UserError: what is missing, the layout that is expected, and what else can be done.
     """
     missing, expected = [], []
-    for dataset in (cfg[loader].dataset for loader in loaders):
+    datasets = [leaf for loader in loaders for leaf in _leaves(cfg.get(loader))]
+    for dataset in datasets:
         for path in _places(dataset):
             if path not in expected:
                 expected.append(path)
                 if not path.exists():
                     missing.append(path)
     if missing:
-        root = Path(cfg.data_root)
+        root = Path(cfg.get('data_root') or datasets[0].get('data_root') or '')
         layout = '\n'.join(
             f'    {"MISSING" if path in missing else "found  "}  {shown(path)}{"" if path.suffix else "/"}'
             for path in expected
@@ -155,6 +167,20 @@ def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
             f'  data elsewhere:        --data-root DIR\n'
             f'  no data at all:        --sample (built-in drawn images, nothing to download)'
         )
+
+
+def _leaves(loader: dict | None) -> Iterator[dict]:
+    """The datasets with files of their own, inside wrappers such as RepeatDataset or ConcatDataset."""
+    inside = [one['dataset'] for one in _several(loader) if isinstance(one.get('dataset'), dict)]
+    inside += [one for wrapper in _several(loader) for one in wrapper.get('datasets') or ()]
+    for dataset in inside:
+        wrapped = list(_leaves(dataset))
+        yield from wrapped or [dataset]
+
+
+def _several(node: Any) -> list[dict]:
+    """A dict, a list of dicts, or nothing."""
+    return [one for one in (node if isinstance(node, (list, tuple)) else [node]) if isinstance(one, dict)]
 
 
 def _places(dataset: dict) -> Iterator[Path]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
@@ -30,6 +31,10 @@ def told(runner: Runner) -> Iterator[None]:
         what = str(error).strip().splitlines()[-1].rpartition('Unreadable: ')[2]
         hint = 'tools/check_data.py finds all such files, --skip-unreadable N goes on without up to N'
         raise OwnError(f'{what}\n  {hint}{_saved(runner)}') from error
+    except torch.OutOfMemoryError as error:
+        what = str(error).splitlines()[0].partition('. ')[0]
+        hint = 'a smaller train_dataloader.batch_size, --amp, model.backbone.with_cp=True, smaller images'
+        raise OwnError(f'{what}\n  what takes less: {hint}') from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

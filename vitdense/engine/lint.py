@@ -73,12 +73,12 @@ def check_arguments(cfg: Config) -> None:
     complaints = []
     of_runner = arguments(Runner).names
     read = {key: value for key, value in cfg._cfg_dict.items() if key in of_runner}
-    for place, node, kinds in _built(read, '', cfg.get('default_scope', 'mmengine')):
-        accepted = [arguments(kind) for kind in kinds]
+    for place, node, meant in _built(read, '', cfg.get('default_scope', 'mmengine')):
+        accepted = [arguments(kind) for kind in meant]
         for key in node.keys() - TAKEN:
             if all(candidate.lacks(key) for candidate in accepted):
                 hint = _hint(key, set().union(*(candidate.names for candidate in accepted)))
-                name = kinds[0].__name__
+                name = meant[0].__name__
                 complaints.append(f'{place}: {name} has no argument {key!r}{hint}{_set_in(cfg, key)}')
     if complaints:
         raise UserError('\n  '.join([f'{shown(cfg.filename)}: what it sets and nothing takes:', *complaints]))
@@ -87,8 +87,8 @@ def check_arguments(cfg: Config) -> None:
 def _built(node: Any, place: str, scope: str) -> Iterator[tuple[str, dict, list[Any]]]:
     """Each dict that builds something: where it is, the dict, and what its type can mean."""
     if isinstance(node, dict):
-        if kinds := _kinds(node.get('type'), node.get('_scope_', scope)):
-            yield place, node, kinds
+        if meant := kinds(node.get('type'), node.get('_scope_', scope)):
+            yield place, node, meant
         children = node.items()
     elif isinstance(node, (list, tuple)):
         children = enumerate(node)
@@ -98,7 +98,7 @@ def _built(node: Any, place: str, scope: str) -> Iterator[tuple[str, dict, list[
         yield from _built(child, f'{place}.{key}' if place else str(key), scope)
 
 
-def _kinds(kind: Any, scope: str) -> list[Any]:
+def kinds(kind: Any, scope: str) -> list[Any]:
     """What a dict's `type` can mean; a name can be in several registries."""
     if inspect.isclass(kind) or inspect.isfunction(kind):
         return [kind]
@@ -167,7 +167,9 @@ def _files(file: Path) -> Iterator[Path]:
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_':
             bases = ast.literal_eval(node.value)
             for base in [bases] if isinstance(bases, str) else bases:
-                yield from _files((file.parent / base).resolve())
+                path = (file.parent / base).resolve()
+                if path.is_file():  # and not in another package, as `mmdet::…` is
+                    yield from _files(path)
 
 
 def _lines(file: Path, key: str) -> Iterator[int]:

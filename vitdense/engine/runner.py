@@ -1,7 +1,8 @@
 """MMEngine's runner, quiet on the terminal and strict about checkpoints."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,6 +33,22 @@ from .unreadable import Readable
 from .unwrap import unwrapped
 
 
+@contextmanager
+def buildable(config: str | None) -> Iterator[None]:
+    """While something is built from a config.
+
+    Raises:
+        UserError: what a class refused; the traceback is in the log.
+    """
+    try:
+        yield
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        log = MMLogger.get_current_instance()
+        log.error('The config cannot be built', exc_info=True)
+        where = f' (traceback in {shown(log.log_file)})' if log.log_file else ''
+        raise UserError(f'{config}: cannot be built: {error}{where}') from error
+
+
 @CheckpointLoader.register_scheme(prefixes=('', 'http://', 'https://'), force=True)
 def load_from_anywhere(filename: str, map_location: Any = None) -> Any:
     """What MMEngine's own `Pretrained` loads by: safely, once, and with a sentence where it is refused."""
@@ -54,13 +71,28 @@ class VitdenseRunner(Runner):
         Raises:
             UserError: what a class of the config refused; the traceback is in the log.
         """
-        try:
+        with buildable(cfg.filename):
             return super().from_cfg(cfg)
-        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-            log = MMLogger.get_current_instance()
-            log.error('The config cannot be built', exc_info=True)
-            where = f' (traceback in {shown(log.log_file)})' if log.log_file else ''
-            raise UserError(f'{cfg.filename}: cannot be built: {error}{where}') from error
+
+    def build_train_loop(self, loop: Any) -> Any:
+        with buildable(self.cfg.filename):
+            return super().build_train_loop(loop)
+
+    def build_val_loop(self, loop: Any) -> Any:
+        with buildable(self.cfg.filename):
+            return super().build_val_loop(loop)
+
+    def build_test_loop(self, loop: Any) -> Any:
+        with buildable(self.cfg.filename):
+            return super().build_test_loop(loop)
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        with buildable(self.cfg.filename):
+            return super().build_optim_wrapper(optim_wrapper)
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        with buildable(self.cfg.filename):
+            return super().build_param_scheduler(scheduler)
 
     def build_dataloader(
         self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
@@ -78,6 +110,8 @@ class VitdenseRunner(Runner):
         dataset = dataloader['dataset']
         dataset = build_dataset(dataset) if isinstance(dataset, dict) else dataset
         dataloader = dict(dataloader, dataset=Readable(dataset, skips, self.work_dir))
+        if not dataloader.get('num_workers'):  # what is for workers alone, torch refuses without
+            dataloader.update(persistent_workers=False)
         return place(Runner.build_dataloader(dataloader, seed, diff_rank_seed), seed or 0)
 
     def register_hook(self, hook: Hook | dict, priority: int | str | None = None) -> None:

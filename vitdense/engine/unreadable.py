@@ -1,6 +1,6 @@
 """A file that cannot be read is named; and left out, if that was asked for."""
 
-from multiprocessing import Value
+from multiprocessing import RawArray, Value
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ class Readable(Around):
 
     Args:
         dataset: MMEngine's, with `get_data_info`.
-        skips: so many times, by all loading processes together, the next sample comes in such a file's place.
+        skips: for so many such samples, by all loading processes together, the next one comes in their place;
+            a sample that comes again counts once.
         folder: where their names are written down.
     """
 
     def __init__(self, dataset: Any, skips: int = 0, folder: str | Path = '.'):
         super().__init__(dataset)
         self.left = Value('q', skips)
+        self.skipped = RawArray('b', len(dataset) if skips else 0)
         self.record = Path(folder, RECORD)
 
     def __getitem__(self, index: int) -> Any:
@@ -41,10 +43,8 @@ class Readable(Around):
             except Exception as error:  # whatever the pipeline made of it
                 if (what := self._damage(index)) is None:
                     raise
-                if not self._may_skip():
+                if not self._may_skip(index, what):
                     raise Unreadable(what) from error
-            with self.record.open('a') as file:
-                file.write(f'{what}\n')
             index = (index + 1) % len(self)
 
     def _damage(self, index: int) -> str | None:
@@ -59,7 +59,14 @@ class Readable(Around):
                 return f'{shown(path)}: cannot be read: {damaged.came}'
         return None
 
-    def _may_skip(self) -> bool:
+    def _may_skip(self, index: int, what: str) -> bool:
         with self.left.get_lock():
+            if len(self.skipped) and self.skipped[index]:
+                return True
+            if not self.left.value:
+                return False
             self.left.value -= 1
-            return self.left.value >= 0
+            self.skipped[index] = True
+            with self.record.open('a') as file:
+                file.write(f'{what}\n')
+            return True
