@@ -19,9 +19,10 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
-from .engine.config import LOADERS, load_config
+from .engine.config import load_config
 from .engine.console import quiet
 from .engine.memory import keep_freed_memory
+from .engine.settings import LOADERS
 from .sample import SIZE
 from .sample.swap import name_of, swap_in
 

@@ -4,9 +4,10 @@ import pytest
 from mmengine.config import Config
 from small import CONFIGS
 
-from vitdense.engine.config import LOADERS, check_data, load_config, overwrite, point_data_at
+from vitdense.engine.config import check_data, load_config, overwrite, point_data_at
 from vitdense.engine.errors import UserError
 from vitdense.engine.lint import check_arguments
+from vitdense.engine.settings import LOADERS
 
 
 @pytest.fixture(params=['a Python-style config', 'its dumped text'])

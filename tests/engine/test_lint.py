@@ -64,29 +64,84 @@ MISSPELT = {
 }
 
 
-@pytest.mark.parametrize('line', MISSPELT)
-@pytest.mark.parametrize('dumped', [False, True], ids=['Python', 'text'])
-def test_a_misspelt_argument_is_named_with_the_nearest_and_its_place(tmp_path, line, dumped):
+def own(tmp_path, lines):
+    """A config of one's own, with lines added."""
     (tmp_path / 'configs').symlink_to(CONFIGS)
     file = tmp_path / 'own.py'
     file.write_text(
         'from mmengine.config import read_base\n'
         'with read_base():\n'
         '    from .configs.retinanet_transcnn import *\n'
-        f'{line}\n'
+        f'{lines}\n'
     )
-    cfg = Config.fromfile(file)
+    return Config.fromfile(file)
+
+
+def refused(tmp_path, line, dumped=False):
+    """The only complaint about a config with a line added, which names the file."""
+    cfg = own(tmp_path, line)
     if dumped:
-        file = tmp_path / 'text.py'
-        cfg.dump(file)
-        cfg = Config.fromfile(file)
+        cfg.dump(tmp_path / 'text.py')
+        cfg = Config.fromfile(tmp_path / 'text.py')
     with pytest.raises(UserError) as error:
         check_arguments(cfg)
     heading, complaint = str(error.value).splitlines()
-    assert heading == f'{file}: what it sets and nothing takes:'
-    assert complaint.startswith(f'  {MISSPELT[line]}')
-    assert f'{file}:' in complaint
+    assert heading == f'{cfg.filename}: what it sets and nothing takes:'
+    assert f'{cfg.filename}:' in complaint
     assert complaint.endswith(')')
+    return complaint
+
+
+@pytest.mark.parametrize('line', MISSPELT)
+@pytest.mark.parametrize('dumped', [False, True], ids=['Python', 'text'])
+def test_a_misspelt_argument_is_named_with_the_nearest_and_its_place(tmp_path, line, dumped):
+    said = refused(tmp_path, line, dumped)
+    assert said.startswith(f'  {MISSPELT[line]}')
+
+
+@pytest.mark.parametrize(
+    ('line', 'complaint'),
+    [
+        (
+            'train_dataloader.batchsize = 4',
+            "train_dataloader: has no entry 'batchsize'; did you mean batch_size",
+        ),
+        ('randomness.sed = 1', "randomness: has no entry 'sed'; did you mean seed?"),
+        (
+            'auto_scale_lr.base_batch = 4',
+            "auto_scale_lr: has no entry 'base_batch'; did you mean base_batch_size?",
+        ),
+        (
+            'env_cfg.cudnn_benchmrk = True',
+            "env_cfg: has no entry 'cudnn_benchmrk'; did you mean cudnn_benchmark?",
+        ),
+        (
+            'optim_wrapper.paramwise_cfg.norm_decay_mul = 0',
+            "optim_wrapper.paramwise_cfg: has no entry 'norm_decay_mul'; did you mean norm_decay_mult",
+        ),
+        (
+            'optim_wrapper.clip_grad = dict(max_nrom=1)',
+            "optim_wrapper.clip_grad: has no entry 'max_nrom'; did you mean max_norm",
+        ),
+        ('param_schedular = []', 'param_schedular: nothing reads it; did you mean param_scheduler?'),
+        ('defualt_hooks = dict()', 'defualt_hooks: nothing reads it; did you mean default_hooks'),
+        (
+            'model.bbox_head.anchor_generator.scale_factor = 2',
+            "model.bbox_head.anchor_generator: AnchorGenerator has no argument 'scale_factor'",
+        ),
+        (
+            'model.bbox_head.anchor_generator.priority = 2',
+            "model.bbox_head.anchor_generator: AnchorGenerator has no argument 'priority'",
+        ),
+    ],
+)
+def test_what_is_read_without_a_class_is_looked_at_too(tmp_path, line, complaint):
+    said = refused(tmp_path, line)
+    assert said.startswith(f'  {complaint}')
+
+
+def test_a_variable_of_a_configs_own_is_nobodys_business(tmp_path):
+    check_arguments(own(tmp_path, 'dataset_type = 1\nmy_scheduler = 2\nimage_size = (3, 4)'))
 
 
 def test_the_file_that_is_named_is_the_one_that_set_it(tmp_path):
@@ -118,6 +173,16 @@ def test_arguments_are_those_of_the_constructors_that_get_them():
     assert not arguments(Hands).any
     assert arguments(lambda x, y=1: None) == ({'x', 'y'}, False)
     assert arguments(type('Nothing', (), {})) == (set(), False)
+
+
+class Swallows(Own):
+    def __init__(self, c, **words):
+        super().__init__(c)
+
+
+def test_a_constructor_that_keeps_the_words_it_gets_takes_any():
+    assert arguments(Swallows).any
+    assert arguments(type('Below', (Swallows,), {})).any
 
 
 def test_where_any_word_is_taken_only_a_slip_is_a_mistake():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from ..engine import config, work_dir
+from ..engine import work_dir
 from ..engine.amp import predict_in_amp
 from ..engine.compiled import compile_parts
 from ..engine.console import make_console
@@ -18,6 +18,7 @@ from ..engine.memory import keep_freed_memory
 from ..engine.progress import ProgressHook, say_files
 from ..engine.report import draw_predictions
 from ..engine.runner import VitdenseRunner
+from ..engine.settings import LOADERS
 from ..engine.unwrap import unwrapped
 from .command import model_parser, prepare, run
 from .processes import agreed, join
@@ -39,7 +40,7 @@ def test() -> None:
 
 def _test(args: argparse.Namespace) -> None:
     keep_freed_memory()
-    cfg = prepare(args, config.LOADERS[2:])
+    cfg = prepare(args, LOADERS[2:])
     if not Path(args.checkpoint).is_file():
         raise UserError(f'{args.checkpoint}: no such checkpoint file')
     cfg.load_from = args.checkpoint

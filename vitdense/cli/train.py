@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from ..engine import config, work_dir
+from ..engine import work_dir
 from ..engine.amp import train_in_amp
 from ..engine.compiled import compile_parts
 from ..engine.console import make_console
@@ -18,6 +18,7 @@ from ..engine.progress import ProgressHook, say_files
 from ..engine.report import draw_curves, draw_predictions
 from ..engine.resumed import go_on
 from ..engine.runner import VitdenseRunner
+from ..engine.settings import LOADERS
 from ..engine.sharded import ShardedRunner
 from ..engine.stop import StopHook
 from ..engine.together import together
@@ -58,7 +59,7 @@ def train() -> None:
 
 def _train(args: argparse.Namespace) -> None:
     keep_freed_memory()
-    cfg = prepare(args, config.LOADERS[:2])
+    cfg = prepare(args, LOADERS[:2])
     if args.weights:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images a process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)

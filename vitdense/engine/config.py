@@ -8,25 +8,13 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
 from .console import shown
 from .errors import UserError
-from .lint import constructors, kinds, names, takes_any
+from .lint import arguments, kinds
+from .settings import LOADERS, OF_A_RUNNER, SETTINGS
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
-
-# What MMEngine's runner reads from a config beside the arguments of its constructor.
-RUNNER_READS = {
-    'activation_checkpointing',
-    'compile',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'shard',
-    'sync_bn',
-}
 
 
 def load_config(path: str) -> Config:
@@ -99,23 +87,13 @@ def _check_name(cfg: Config, name: str) -> None:
 def _arguments(node: dict, walked: list[str], scope: str) -> set[str]:
     """What may be added to a dict of the config: the arguments of what is built from it."""
     if not walked:
-        return _parameters(Runner) | RUNNER_READS
-    if walked[-1] in LOADERS:
-        return _parameters(DataLoader) | {'batch_sampler', 'collate_fn'}
+        return arguments(Runner).names | OF_A_RUNNER
+    if read := SETTINGS.get('.'.join(walked)):
+        return read
     if walked[-1] == 'test_cfg' and 'mode' in node:  # a segmentor's, which reads these where it slides
         return {'crop_size', 'stride'}
     meant = kinds(node.get('type'), node.get('_scope_', scope))
-    return set().union(*(_parameters(kind) for kind in meant if inspect.isclass(kind)))
-
-
-def _parameters(cls: type) -> set[str]:
-    """Names of a constructor's arguments, also those that it hands to the constructors it inherits from."""
-    reached = []
-    for parameters in constructors(cls):
-        reached.append(parameters)
-        if not takes_any(parameters):
-            break
-    return names(reached)
+    return set().union(*(arguments(kind).names for kind in meant))
 
 
 def point_data_at(cfg: Config, root: str) -> None:

@@ -6,17 +6,22 @@ MMEngine finds such a mistake late, where the object is built, or never, where a
 import ast
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine import registry
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.hooks import Hook
+from mmengine.optim import BaseOptimWrapper, _ParamScheduler
+from mmengine.runner import BaseLoop, Runner
 from mmengine.utils import get_object_from_string
+from torch import nn
 
 from .console import shown
 from .errors import UserError
+from .settings import OF_A_RUNNER, settings
 
 REGISTRIES = [
     getattr(registry, name)
@@ -27,24 +32,18 @@ REGISTRIES = [
     )
 ]
 
-# What builders take out of a dict before its class sees the rest: of any dict, hooks, optimizers' wrappers,
-# schedules, loops, norms.
-TAKEN = {
-    'type',
-    '_scope_',
-    'priority',
-    'constructor',
-    'paramwise_cfg',
-    'optimizer',
-    'convert_to_iter_based',
-    'epoch_length',
-    'by_epoch',
-    'requires_grad',
-    'fallback_on_stride',
-    'scale_factor',
+# What builders take out of a dict before its class sees the rest, by what they build.
+TAKEN: dict[type, set[str]] = {
+    object: {'type', '_scope_'},
+    Hook: {'priority'},
+    BaseLoop: {'by_epoch'},
+    BaseOptimWrapper: {'constructor', 'optimizer', 'paramwise_cfg'},
+    _ParamScheduler: {'convert_to_iter_based', 'epoch_length'},
+    # norms; upsampling; convolutions of a backbone's stages, and their old name of groups; DETR's losses
+    nn.Module: {'requires_grad', 'scale_factor', 'fallback_on_stride', 'deformable_groups', 'bg_cls_weight'},
 }
 
-SLIP = 0.85  # from which likeness on a word is one that was meant
+SLIP = 0.9  # from which likeness on a word is one that was meant
 
 
 class Arguments(NamedTuple):
@@ -70,18 +69,46 @@ def check_arguments(cfg: Config) -> None:
     Raises:
         UserError: names each, the nearest that there is, and the files that set it.
     """
-    complaints = []
-    of_runner = arguments(Runner).names
-    read = {key: value for key, value in cfg._cfg_dict.items() if key in of_runner}
-    for place, node, meant in _built(read, '', cfg.get('default_scope', 'mmengine')):
-        accepted = [arguments(kind) for kind in meant]
-        for key in node.keys() - TAKEN:
-            if all(candidate.lacks(key) for candidate in accepted):
-                hint = _hint(key, set().union(*(candidate.names for candidate in accepted)))
-                name = meant[0].__name__
-                complaints.append(f'{place}: {name} has no argument {key!r}{hint}{_set_in(cfg, key)}')
+    complaints = [
+        f'{what}{_hint(key, known)}{_set_in(cfg, key)}'
+        for what, key, known in (*_arguments_of_nothing(cfg), *_unread_settings(cfg), *_misspelt_entries(cfg))
+    ]
     if complaints:
         raise UserError('\n  '.join([f'{shown(cfg.filename)}: what it sets and nothing takes:', *complaints]))
+
+
+Complaint = tuple[str, str, set[str]]  # what is wrong, the word, and the words that there are
+
+
+def _arguments_of_nothing(cfg: Config) -> Iterator[Complaint]:
+    of_runner = arguments(Runner).names
+    entries = {key: value for key, value in cfg._cfg_dict.items() if key in of_runner}
+    for place, node, meant in _built(entries, '', cfg.get('default_scope', 'mmengine')):
+        accepted = [arguments(kind) for kind in meant]
+        for key in node.keys() - _taken(meant):
+            if all(candidate.lacks(key) for candidate in accepted):
+                known = set().union(*(candidate.names for candidate in accepted))
+                yield f'{place}: {meant[0].__name__} has no argument {key!r}', key, known
+
+
+def _unread_settings(cfg: Config) -> Iterator[Complaint]:
+    for place, node, known in settings(cfg):
+        for key in node.keys() - known:
+            yield f'{place}: has no entry {key!r}', key, known
+
+
+def _misspelt_entries(cfg: Config) -> Iterator[Complaint]:
+    """Not every unknown entry: it may be a variable of the config, or a class that a Python-style one imports."""
+    known = arguments(Runner).names | OF_A_RUNNER
+    for key, value in cfg._cfg_dict.items():
+        slip = key not in known and difflib.get_close_matches(key, known, cutoff=SLIP)
+        if slip and not callable(value):
+            yield f'{key}: nothing reads it', key, known
+
+
+def _taken(meant: Iterable[Any]) -> set[str]:
+    classes = tuple(kind if inspect.isclass(kind) else object for kind in meant)
+    return set().union(*(TAKEN[base] for base in TAKEN if any(issubclass(kind, base) for kind in classes)))
 
 
 def _built(node: Any, place: str, scope: str) -> Iterator[tuple[str, dict, list[Any]]]:
@@ -123,16 +150,27 @@ def arguments(kind: Any) -> Arguments:
     if not inspect.isclass(kind):
         parameters = inspect.signature(kind).parameters.values()
         return Arguments(names([parameters]), takes_any(parameters))
-    signatures = constructors(kind)
-    if signatures and not takes_any(signatures[0]):
-        signatures = signatures[:1]
-    return Arguments(names(signatures), bool(signatures) and all(map(takes_any, signatures)))
-
-
-def constructors(kind: type) -> list[Iterable[inspect.Parameter]]:
-    """The parameters of a class's constructor and of those that it inherits, its own first."""
     inits = [base.__init__ for base in kind.__mro__[:-1] if '__init__' in vars(base)]
-    return [inspect.signature(init).parameters.values() for init in inits]
+    signatures = [inspect.signature(init).parameters.values() for init in inits]
+    if signatures and not takes_any(signatures[0]):
+        return Arguments(names(signatures[:1]), False)
+    swallowed = False
+    for init, parameters in zip(inits, signatures, strict=True):
+        if not takes_any(parameters) or (swallowed := not _hands_on(init)):
+            break
+    else:
+        swallowed = bool(inits)
+    return Arguments(names(signatures), swallowed)
+
+
+def _hands_on(init: Callable) -> bool:
+    """Whether a constructor that takes any words gives them to another, as `**words`."""
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(init)))
+    except (OSError, SyntaxError, TypeError):  # it has no source
+        return True
+    words = (node for node in ast.walk(body) if isinstance(node, ast.keyword))
+    return any(word.arg is None and isinstance(word.value, ast.Name) for word in words)
 
 
 def names(signatures: Iterable[Iterable[inspect.Parameter]]) -> set[str]:
@@ -178,3 +216,12 @@ def _lines(file: Path, key: str) -> Iterator[int]:
             yield node.lineno
         elif isinstance(node, ast.Dict):
             yield from (k.lineno for k in node.keys if isinstance(k, ast.Constant) and k.value == key)
+        elif isinstance(node, ast.Assign):
+            yield from (node.lineno for target in node.targets if _last(target) == key)
+
+
+def _last(target: ast.expr) -> str:
+    """The last word of what is assigned to: `c` of `a.b.c = …`, of `a.b['c'] = …` and of `c = …`."""
+    if isinstance(target, ast.Subscript):
+        return str(getattr(target.slice, 'value', ''))
+    return getattr(target, 'attr', getattr(target, 'id', ''))
