@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .engine.config import load_config
-from .engine.console import quiet
+from .engine.console import quiet, say
 from .engine.memory import keep_freed_memory
 from .engine.settings import LOADERS
 from .sample import SIZE
@@ -136,7 +136,7 @@ def fit_all(paths: Iterable[str], console: Console) -> bool:
                 fits[path] = process.submit(fit, path).result()
             except Exception as error:  # whatever a config can do
                 fits[path] = Fit({}, 0, 0.0, error=f'{type(error).__name__}: {error}')
-        console.print(f'{Path(path).stem:>24}  {_said(fits[path])}')
+        say(console, Path(path).stem, _said(fits[path]), style='', width=24)
     table = Table(title=f'fitted to {IMAGES} images within {ITERATIONS} iterations', title_justify='left')
     for column in ('config', *GOALS, 'iterations', 'minutes', 'fitted'):
         table.add_column(column.replace('_', ' '), justify='left' if column == 'config' else 'right')

@@ -8,7 +8,7 @@ import warnings
 import pytest
 from mmengine.logging import MMLogger
 
-from vitdense.engine.console import file_only, make_console, quiet, shown
+from vitdense.engine.console import file_only, make_console, quiet, say, shown
 
 
 @pytest.fixture
@@ -36,6 +36,11 @@ def test_prints_and_warnings_go_to_the_log_instead_of_the_terminal_for_as_long_a
     written = file.read_text()
     for text in ('first line\n', 'second line\n', 'UserWarning: take care', 'unfinished\n'):
         assert written.count(text) == 1
+
+
+def test_a_line_says_what_it_was_given_also_in_brackets(capfd):
+    say(make_console(), 'train', '390 images, [coco]/[/b]/a', width=6)
+    assert capfd.readouterr().out == ' train  390 images, [coco]/[/b]/a\n'
 
 
 EARLY = """

@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from vitdense.engine.report import SCORE, SIDE, _answers, _drawn, _headline, _records, draw_curves
+from vitdense.engine.report import SCORE, SIDE, _answers, _drawn, _headline, _palette, _records, draw_curves
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -48,6 +48,22 @@ def test_a_resumed_run_continues_the_curves_and_replaces_what_it_repeats(tmp_pat
         **dict.fromkeys(range(5, 10), 1.0),
     }
     assert {step: record['coco/bbox_mAP'] for step, record in scores.items()} == {7: 0.1, 9: 0.2}
+
+
+def test_a_line_that_was_cut_costs_no_more_than_itself(tmp_path):
+    write(tmp_path, 'run', *(trained(step) for step in range(1, 4)))
+    file = tmp_path / 'run/vis_data/scalars.json'
+    file.write_text(file.read_text()[:-20] + '\n' + json.dumps(trained(4)) + '\n')
+    assert list(_records(tmp_path)[0]) == [1, 2, 4]
+
+
+def test_a_dataset_without_colours_gets_some():
+    own = [RED, BLUE]
+    assert _palette(own, 2) == own
+    for too_few in (None, 'random', own):
+        made = _palette(too_few, 5)
+        assert len(set(made)) == 5
+        assert all(isinstance(part, int) and 0 <= part <= 255 for colour in made for part in colour)
 
 
 def test_the_scores_of_an_epoch_lie_at_its_last_iteration(tmp_path):

@@ -30,4 +30,5 @@ def _convert(args: argparse.Namespace) -> None:
     except (OSError, ValueError) as error:
         raise UserError(str(error)) from error
     numbers = sum(tensor.numel() for tensor in weights.values())
-    make_console().print(f'{args.target}: {len(weights)} tensors, {numbers / 1e6:.1f} M numbers')
+    made = f'{args.target}: {len(weights)} tensors, {numbers / 1e6:.1f} M numbers'
+    make_console().print(made, markup=False)

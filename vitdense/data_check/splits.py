@@ -13,7 +13,7 @@ from mmseg.datasets import BaseSegDataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..engine.console import shown
+from ..engine.console import say, shown
 from ..engine.errors import UserError
 from .coco import CocoCheck
 from .findings import Findings, Kind
@@ -41,7 +41,7 @@ def check_config(cfg: Config, console: Console) -> bool:
     for root in dict.fromkeys(Path(dataset.get('data_root') or '') for _, dataset in datasets):
         if not root.is_dir():
             raise UserError(f'{shown(root)}: no such folder; name the one with the data by --data-root')
-        console.print(f'[bold]{"data":>9}[/]  {shown(root)}')
+        say(console, 'data', shown(root))
     with _bar(console) as progress:
         splits = [check_dataset(split, dataset, progress) for split, dataset in datasets]
         _overlaps(splits, progress)

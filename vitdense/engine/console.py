@@ -15,6 +15,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from rich.console import Console
+from rich.text import Text
 
 # What is said before there is a log file; the file then begins with it.
 _early = MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)
@@ -45,6 +46,11 @@ def make_console() -> Console:
     wide = None if terminal.isatty() else 160
     silent = not is_main_process()
     return Console(file=terminal, quiet=silent, width=wide, highlight=False, soft_wrap=True)
+
+
+def say(console: Console, label: str, text: str, style: str = 'bold', width: int = 9) -> None:
+    """A line with a label. What is in brackets, as a path may have it, is text and no markup."""
+    console.print(Text.assemble((f'{label:>{width}}', style), f'  {text}'))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
-from .console import make_console, shown
+from .console import make_console, say, shown
 from .unwrap import unwrapped
 
 FOLDER = 'not_finite'
@@ -97,7 +97,7 @@ class FiniteHook(Hook):
             raise NotFinite(what)
         self.left -= 1
         runner.logger.warning(what)
-        make_console().print(f'[yellow]skipped[/] {what}; {self.left} more may be')
+        say(make_console(), 'skipped', f'{what}; {self.left} more may be', 'bold yellow')
 
 
 def _anywhere(bad: Tensor) -> bool:

@@ -98,7 +98,7 @@ def _unread_settings(cfg: Config) -> Iterator[Complaint]:
 
 
 def _misspelt_entries(cfg: Config) -> Iterator[Complaint]:
-    """Not every unknown entry: it may be a variable of the config, or a class that a Python-style one imports."""
+    """Not every unknown entry: it may be a variable of the config, or a class that it imports."""
     known = arguments(Runner).names | OF_A_RUNNER
     for key, value in cfg._cfg_dict.items():
         slip = key not in known and difflib.get_close_matches(key, known, cutoff=SLIP)

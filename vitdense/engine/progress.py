@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from .console import shown
+from .console import say, shown
 from .preamble import preamble
 
 SECONDS_BETWEEN_LINES = 15  # where there is no terminal
@@ -88,7 +88,7 @@ class ProgressHook(Hook):
     def _announce(self, runner: Runner, training: bool) -> None:
         if not self.announced:  # a checkpoint can be tested several times in a run
             for label, text in preamble(runner, training):
-                self.console.print(f'[bold]{label:>9}[/]  {text}')
+                say(self.console, label, text)
             self.announced = True
 
     def _open(self, task: str, total: int, done: int = 0) -> None:
@@ -122,7 +122,7 @@ class ProgressHook(Hook):
             began, before = self.opened[task]
             pace = (now - began) / max(done - before, 1)
             left = timedelta(seconds=round(pace * (total - done)))
-            self.console.print(f'{task:>9}  {done}/{total}  {pace:.2f} s/it  eta {left}  {values}')
+            say(self.console, task, f'{done}/{total}  {pace:.2f} s/it  eta {left}  {values}', style='')
 
     def _finish(self, task: str) -> None:
         if self.bar is not None:
@@ -171,4 +171,4 @@ def _number(value: Any) -> str:
 def say_files(console: Console, files: Mapping[str, Any]) -> None:
     """The last lines of a run: what it made, and where."""
     for label, path in files.items():
-        console.print(f'[bold]{label:>11}[/]  {shown(path)}')
+        say(console, label, shown(path), width=11)

@@ -1,5 +1,6 @@
 """Two pictures at the end of a run: how it went, and what the model sees."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,8 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> None:
     indices = [i * len(dataset) // count for i in range(count)]
     model = unwrapped(runner)
     model.eval()
-    classes, palette = dataset.metainfo['classes'], dataset.metainfo['palette']
+    classes = dataset.metainfo['classes']
+    palette = _palette(dataset.metainfo.get('palette'), len(classes))
     columns = min(3, count)
     rows = -(-count // columns)
     figure, axes = plt.subplots(rows, 2 * columns, figsize=(4 * columns, 2.15 * rows), squeeze=False)
@@ -93,7 +95,7 @@ def _records(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:
     scores: dict[int, dict] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
         last = 0
-        for record in map(json.loads, file.read_text().splitlines()):
+        for record in _whole_lines(file):
             if 'loss' in record:
                 last = record['step']
                 train[last] = record
@@ -101,6 +103,21 @@ def _records(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:
                 # MMEngine counts the validations of an epoch-based run in epochs: fewer than the iterations
                 scores[max(record['step'], last)] = record
     return train, scores
+
+
+def _whole_lines(file: Path) -> Iterator[dict]:
+    """Not the one that a full disk or a loss of power has cut."""
+    for line in file.read_text(errors='replace').splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
+
+
+def _palette(own: Any, classes: int) -> list[tuple[int, int, int]]:
+    """The dataset's colours, or where it names none or too few, others."""
+    if isinstance(own, (list, tuple)) and len(own) >= classes:
+        return [tuple(colour) for colour in own]
+    colours = plt.colormaps['tab20'].colors
+    return [tuple(round(255 * part) for part in colours[i % len(colours)]) for i in range(classes)]
 
 
 def _headline(record: dict) -> list[str]:
@@ -124,7 +141,7 @@ def _drawn(image: Tensor, answer: Any, classes: Any, palette: Any) -> Tensor:
     enlarge = SIDE / max(image.shape[-2:])
     size = [round(side * enlarge) for side in image.shape[-2:]]
     canvas = F.interpolate(image[None].float(), size, mode='bicubic').round().clamp(0, 255).byte()[0]
-    colours = [tuple(colour) for colour in palette]
+    colours = list(palette)
     if 'data' in answer:  # as MMSegmentation calls a label map
         labels = F.interpolate(answer.data[None].float(), size, mode='nearest')[0, 0]
         masks = torch.stack([labels == index for index in range(len(classes))])

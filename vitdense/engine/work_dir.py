@@ -115,7 +115,8 @@ def _newest(folder: Path) -> Path:
     for path in dict.fromkeys([recorded, *others] if recorded else others):
         if path.is_file() and _is_whole(path):
             if damaged:
-                make_console().print(f'[yellow]{_named(damaged)}[/]: damaged; {shown(path)} is used')
+                said = f'{_named(damaged)}: damaged; {shown(path)} is used'
+                make_console().print(said, style='yellow', markup=False)
             return path
         damaged.append(path)
     raise UserError(f'--resume: no whole checkpoint in {shown(folder)}; damaged: {_named(damaged)}')

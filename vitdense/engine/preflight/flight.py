@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
 
+from ..console import say
 from ..errors import UserError
 from ..together import together
 from ..unwrap import unwrapped
@@ -29,7 +30,7 @@ LOOKS: list[Callable[[Runner], Iterator[Finding]]] = [
     recipe,
     step,
 ]
-STYLES = {Level.FACT: ('[bold]', ''), Level.DOUBT: ('[bold yellow]', 'doubt: ')}
+STYLES = {Level.FACT: ('bold', ''), Level.DOUBT: ('bold yellow', 'doubt: ')}
 
 
 class Checked(BaseException):
@@ -71,4 +72,4 @@ class PreflightHook(Hook):
     def _show(self, finding: Finding) -> None:
         if finding.level is not Level.FAULT:
             style, doubt = STYLES[finding.level]
-            self.console.print(f'{style}{finding.label:>9}[/]  {doubt}{finding.text}')
+            say(self.console, finding.label, doubt + finding.text, style)
