@@ -91,6 +91,7 @@ def newest(folder):
 
 
 def wait_for(process, condition, seconds=300):
+    """Until a condition holds or a process has ended."""
     end = time.monotonic() + seconds
     while process.poll() is None and not condition():
         assert time.monotonic() < end

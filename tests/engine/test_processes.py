@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
 import torch
+from restarts import wait_for
 from small import REPOSITORY
 
 from vitdense.checkpoint import read
@@ -50,12 +52,12 @@ OPTIONS = [
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Run a tool in so many processes; what it printed."""
+def begin(tmp_path):
+    """Start a tool in so many processes."""
     (tmp_path / 'configs').symlink_to(REPOSITORY / 'configs')
     (tmp_path / 'small.py').write_text(CONFIG)
 
-    def run(tool, processes, *words, options=()):
+    def begin(tool, processes, *words, options=()):
         several = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
         command = [*(several if processes > 1 else []), REPOSITORY / f'tools/{tool}.py', 'small.py', *words]
         if processes > 1:
@@ -67,16 +69,28 @@ def run(tmp_path):
             *options,
             f'train_dataloader.batch_size={BATCH // processes}',
         ]
-        done = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, *map(str, command)],
             cwd=tmp_path,
             env=dict(os.environ, CUDA_VISIBLE_DEVICES='-1', OMP_NUM_THREADS='1'),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=600,
+            start_new_session=True,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+
+    return begin
+
+
+@pytest.fixture
+def run(begin):
+    """Run a tool in so many processes; what it printed."""
+
+    def run(*words, **options):
+        process = begin(*words, **options)
+        out, err = process.communicate(timeout=600)
+        assert process.returncode == 0, out + err
+        return out
 
     return run
 
@@ -119,7 +133,16 @@ def same(expected, folders):
             torch.testing.assert_close(weight, end[name], rtol=1e-3, atol=1e-5, msg=f'{folder} {name}')
 
 
-def test_processes_give_the_answer_of_one_and_go_on_from_each_others_checkpoints(run, tmp_path):
+def stop(process, folder):
+    """SIGTERM to all processes of a run, as clusters send it; after which iteration it stopped."""
+    wait_for(process, lambda: losses(folder))
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1  # torchrun's own
+    return int(re.search(r'stopped by SIGTERM after iteration (\d), and saved; --resume goes on', err)[1])
+
+
+def test_processes_give_the_answer_of_one_and_go_on_from_each_others_checkpoints(begin, run, tmp_path):
     one = run('train', 1, '--work-dir', 'one')
     two = run('train', 2, '--work-dir', 'two')
     assert ' batch 4 (2 processes of 2), ' in two
@@ -127,6 +150,12 @@ def test_processes_give_the_answer_of_one_and_go_on_from_each_others_checkpoints
     folders = [tmp_path / name for name in ('one', 'two')]
     for start, processes in (('one', 2), ('two', 1)):
         folders.append(go_on(run, tmp_path / start, processes))
+
+    stopped = tmp_path / 'stopped'
+    last = stop(begin('train', 2, '--work-dir', stopped), stopped)
+    assert 1 <= last < ITERATIONS
+    run('train', 2, '--work-dir', stopped, '--resume')
+    folders.append(stopped)
 
     curve = losses(folders[0])
     assert list(curve) == list(range(1, ITERATIONS + 1))
