@@ -14,14 +14,14 @@ from mmengine.structures import InstanceData
 from vitdense.engine.finite import NotFinite, plain
 
 
-def breaks(runner, *iterations):
-    """The same runner, whose model has a loss that is not a number in some iterations."""
+def breaks(runner, *iterations, spoil=lambda loss: loss * math.nan):
+    """The same runner, whose model has a loss that is not a number, or spoilt otherwise, in some iterations."""
     forward, seen = runner.model.forward, count(1)
 
     def broken(x, y, mode):
         answer = forward(x, y, mode)
         if mode == 'loss' and next(seen) in iterations:
-            answer['loss_other'] = answer['loss_line'] * math.nan
+            answer['loss_other'] = spoil(answer['loss_line'])
         return answer
 
     runner.model.forward = broken
@@ -52,16 +52,8 @@ def test_the_run_stops_before_the_step_and_says_where_the_batch_is(make_runner, 
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step_too(make_runner, tmp_path):
-    runner = make_runner()
-    forward, seen = runner.model.forward, count(1)
-
-    def broken(x, y, mode):
-        answer = forward(x, y, mode)
-        if mode == 'loss' and next(seen) == 2:
-            answer['loss_root'] = (0 * answer['loss_line']).sqrt()  # 0, with a slope of 0 · ∞
-        return answer
-
-    runner.model.forward = broken
+    # 0, with a slope of 0 · ∞
+    runner = breaks(make_runner(), 2, spoil=lambda loss: (0 * loss).sqrt())
     with pytest.raises(NotFinite) as stop:
         runner.train()
     path = tmp_path / 'run/not_finite/iter_2_rank_0.pth'
@@ -70,7 +62,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step_too(make_ru
         f'batch, losses and gradient norms in {path}'
     )
     record = torch.load(path, weights_only=True)
-    assert record['losses']['loss_root'] == 0
+    assert record['losses']['loss_other'] == 0
     assert all(map(math.isnan, record['gradients'].values()))
     assert torch.isfinite(weights(runner)).all()
     assert not (tmp_path / 'run/iter_2.pth').exists()
