@@ -413,6 +413,17 @@ def test_unreadable_images_are_passed_over_if_so_many_were_asked_for(call, tmp_p
     assert ' unreadable  out/unreadable.txt\n' in done.out
 
 
+def test_a_config_without_validation_trains_and_says_so(call, tmp_path):
+    root = ['--data-root', sample.root() / 'coco']
+    (tmp_path / 'blind.py').write_text(ELSEWHERE + 'val_dataloader = val_evaluator = val_cfg = None\n')
+    done = call(cli.train, 'blind.py', *root, '--cfg-options', 'train_cfg.max_epochs=1')
+    assert (done.code, done.err) == (0, '')
+    assert '\n      val  none\n' in done.out
+    assert ', no validation\n' in done.out
+    assert 'predictions' not in done.out
+    assert ' checkpoint  work_dirs/blind/epoch_1.pth\n' in done.out
+
+
 def test_two_processes_share_a_batch_and_report_once(tmp_path):
     torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
     words = ['--launcher', 'pytorch', '--sample', '--work-dir', 'out', '--cfg-options', *BRIEF]

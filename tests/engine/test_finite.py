@@ -15,7 +15,7 @@ from vitdense.engine.finite import NotFinite, plain
 
 
 def breaks(runner, *iterations, spoil=lambda loss: loss * math.nan):
-    """The same runner, whose model has a loss that is not a number, or spoilt otherwise, in some iterations."""
+    """The same runner, whose model has a loss that is not a number, or is spoilt, in some iterations."""
     forward, seen = runner.model.forward, count(1)
 
     def broken(x, y, mode):

@@ -100,8 +100,9 @@ def _train(args: argparse.Namespace) -> None:
         if checkpoint := work_dir.last_checkpoint(folder):  # a config may save none
             files = {'checkpoint': checkpoint} | files
         draw_curves(folder, files['curves'])
-        files['predictions'] = folder / 'predictions.png'
-        draw_predictions(runner, runner.val_dataloader.dataset, files['predictions'])
+        if runner.val_dataloader:
+            files['predictions'] = folder / 'predictions.png'
+            draw_predictions(runner, runner.val_dataloader.dataset, files['predictions'])
         if (record := folder / RECORD).exists():
             files['unreadable'] = record
         say_files(console, files | {'log': runner.logger.log_file})

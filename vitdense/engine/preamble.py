@@ -36,7 +36,7 @@ def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
     yield 'weights', _weights(runner)
     if training:
         yield 'train', _data(runner.train_dataloader)
-        yield 'val', _data(runner.val_dataloader)
+        yield 'val', _data(runner.val_dataloader) if runner.val_dataloader else 'none'
         yield 'schedule', _schedule(runner)
         yield 'optimizer', _optimizer(runner)
         if get_world_size() > 1:
@@ -79,6 +79,8 @@ def _schedule(runner: Runner) -> str:
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
         length = f'{runner.max_epochs} epochs of {len(runner.train_dataloader)} iterations'
         every = f'validation every {_plural(runner.train_loop.val_interval, "epoch")}'
+    if not runner.val_dataloader:
+        every = 'no validation'
     return f'{length}, {batches}, {every}'
 
 

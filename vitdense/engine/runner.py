@@ -159,6 +159,11 @@ class VitdenseRunner(Runner):
         if Path(self.work_dir, file.name).absolute() != file.absolute():  # never over the file that was read
             super().dump_config()
 
+    @property
+    def val_dataloader(self) -> DataLoader | None:
+        """The data loader for validation; None where a config has no validation."""
+        return super().val_dataloader if self.val_loop else None
+
     @cached_property
     def moments(self) -> Moments:
         """When the run can be saved."""

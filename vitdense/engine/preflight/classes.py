@@ -12,7 +12,8 @@ from .finding import Finding, Level, named
 def classes(runner: Runner) -> Iterator[Finding]:
     """The heads' outputs, and the validation's classes, against the training's."""
     ours = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
-    theirs = list(runner.val_dataloader.dataset.metainfo.get('classes') or ())
+    val = runner.val_dataloader
+    theirs = list(val.dataset.metainfo.get('classes') or ()) if val else ours
     if ours != theirs:
         text = f'the training data have the classes {named(ours)}, the validation data {named(theirs)}'
         yield Finding('classes', text, Level.FAULT)
