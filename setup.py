@@ -20,8 +20,8 @@ setup(
     packages=find_packages(include=['vitdense', 'vitdense.*']),
     python_requires='>=3.10',
     install_requires=[
-        'torch>=2.6',
-        'torchvision>=0.21',
+        'torch>=2.7',
+        'torchvision>=0.22',
         'timm>=1.0.9',
         'safetensors>=0.4',
         'onedl-mmengine>=0.10.8',

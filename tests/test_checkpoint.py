@@ -455,7 +455,47 @@ def test_an_address_is_downloaded_once(server, tmp_path, name):
         backbone.init_weights()
         assert holds(backbone, state)
     assert asked == [f'/{name}?download=true']
-    assert (tmp_path / 'torch/hub/checkpoints' / name).read_bytes() == (folder / name).read_bytes()
+    (kept,) = (tmp_path / 'torch/hub/checkpoints').iterdir()
+    assert kept.suffix == Path(name).suffix
+    assert kept.read_bytes() == (folder / name).read_bytes()
+
+
+def test_files_of_one_name_at_two_addresses_are_two_files(server):
+    address, folder, asked = server
+    for number, place in enumerate(('small', 'large')):
+        (folder / place).mkdir()
+        state = released(seed=number + 1)
+        save(folder / place / 'checkpoint.pth', state)
+        backbone = network()
+        load_released(backbone, f'{address}/{place}/checkpoint.pth')
+        assert holds(backbone, state)
+    assert len(asked) == 2
+
+
+def test_what_no_stage_of_the_variant_holds_is_left_over():
+    state = released()
+    assert 'stages.9.nonsense' in refused({**state, 'stages.9.nonsense': torch.ones(1)}, 'left over')
+
+
+def test_one_parameter_under_two_names_is_refused():
+    state = released()
+    ours = network().state_dict()
+    twice = next(key for key in ours if key not in state)
+    said = refused({**state, twice: ours[twice]}, f'holds {re.escape(twice)} twice, under ')
+    assert said
+
+
+def test_whole_numbers_are_no_weights():
+    state = released()
+    key = next(key for key, value in state.items() if value.ndim == 4)
+    refused({**state, key: state[key].long()}, r'misshapen \(1\): .* of torch\.int64 instead of ')
+
+
+def test_a_backbone_without_memory_is_refused():
+    with torch.device('meta'):
+        backbone = network()
+    with pytest.raises(ValueError, match='on the meta device'):
+        load_released(backbone, released())
 
 
 def test_an_address_without_a_file_is_refused_by_name(server, tmp_path):

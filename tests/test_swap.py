@@ -6,8 +6,19 @@ import pytest
 from mmengine.config import Config
 from small import CONFIGS
 
+from vitdense.engine.errors import UserError
 from vitdense.sample import CLASSES, SEG_CLASSES, SIZE
 from vitdense.sample.swap import CROP, swap_in
+
+
+def test_a_dataset_inside_another_cannot_be_swapped():
+    cfg = Config.fromfile(CONFIGS / 'retinanet_pit.py')
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', dataset=cfg.train_dataloader.dataset, times=3)
+    with pytest.raises(UserError, match=r'--sample: .*; train_dataloader\.dataset is a RepeatDataset'):
+        swap_in(cfg)
+    cfg.train_dataloader = None
+    with pytest.raises(UserError, match=r'--sample: .*; train_dataloader\.dataset is not there'):
+        swap_in(cfg)
 
 
 def flat(node, name=''):

@@ -5,6 +5,7 @@ are unwrapped, renamed, fitted and compared with the backbone; only a complete m
 """
 
 import argparse
+import hashlib
 import re
 import zipfile
 from collections.abc import Mapping
@@ -111,19 +112,24 @@ def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -
     for key, tensor in state.items():
         key = key.removeprefix('module.')
         if not key.startswith(backbone.released_head):
-            renamed[_rename(key, backbone.released_names)] = tensor
+            ours_of_it = _rename(key, backbone.released_names)
+            if ours_of_it in renamed:
+                raise ValueError(f'{name}: holds {ours_of_it} twice, under {key} and another name')
+            renamed[ours_of_it] = tensor
 
+    if any(parameter.is_meta for parameter in backbone.parameters()):
+        raise ValueError(f'{type(backbone).__name__}: is on the meta device, where nothing can be loaded')
     ours = {k: v for k, v in backbone.state_dict().items() if not k.startswith(backbone.unreleased)}
     for key in ours.keys() & renamed.keys():
         if key.startswith(backbone.released_tables):
             renamed[key] = fit_table(renamed[key], ours[key].shape)
     # A released file holds the stages behind the last of `out_indices`, which are not built.
-    built = len(backbone.stages)
-    later = {k for k in renamed if (m := re.match(r'stages\.(\d+)\.', k)) and int(m[1]) >= built}
+    unbuilt = range(len(backbone.stages), backbone.stage_count)
+    later = {k for k in renamed if (m := re.match(r'stages\.(\d+)\.', k)) and int(m[1]) in unbuilt}
     missing = sorted(ours.keys() - renamed.keys())
     left_over = sorted(renamed.keys() - ours.keys() - later)
     misshapen = sorted(
-        f'{key} {tuple(renamed[key].shape)} instead of {tuple(ours[key].shape)}'
+        f'{key} {_said(renamed[key])} instead of {_said(ours[key])}'
         for key in ours.keys() & renamed.keys()
         if not _fits(renamed[key], ours[key])
     )
@@ -170,7 +176,9 @@ def local(source: str) -> str:
         return source
     folder = Path(torch.hub.get_dir()) / 'checkpoints'
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / source.split('?')[0].rsplit('/', 1)[-1]
+    stem, dot, suffix = source.split('?')[0].rsplit('/', 1)[-1].rpartition('.')
+    which = hashlib.sha256(source.encode()).hexdigest()[:8]  # many authors' files have one name
+    path = folder / f'{stem}-{which}{dot}{suffix}'
     if not path.exists():
         try:
             torch.hub.download_url_to_file(source, str(path))
@@ -194,4 +202,9 @@ def _fits(theirs: Tensor, ours: Tensor) -> bool:
             shape.pop()
         return shape
 
-    return trimmed(theirs.shape) == trimmed(ours.shape)
+    same_kind = theirs.is_floating_point() == ours.is_floating_point()
+    return same_kind and trimmed(theirs.shape) == trimmed(ours.shape)
+
+
+def _said(tensor: Tensor) -> str:
+    return f'{tuple(tensor.shape)}' + ('' if tensor.is_floating_point() else f' of {tensor.dtype}')

@@ -298,9 +298,58 @@ def test_a_mapping_gives_every_field_and_no_other(name):
 def test_a_mapping_gives_a_value_for_every_stage(name):
     row = SMALL[name]
     if 'depths' in row.arch:  # SuperViT has one depth
-        for wrong in (row.arch['depths'][1:], 2):
-            with pytest.raises(ValueError, match='expected a value a stage in each of these'):
+        depths = list(row.arch['depths'])
+        for wrong in (depths[1:], [*depths, 1], 2):
+            with pytest.raises(
+                ValueError, match=rf'has {len(depths)} stages; expected a value for each, got '
+            ):
                 row.backbone(arch={**row.arch, 'depths': wrong})
+    for key, value in row.arch.items():
+        if isinstance(value, (int, float)):
+            with pytest.raises(ValueError, match=f'expected one value for {key}, got '):
+                row.backbone(arch={**row.arch, key: (value, value)})
+
+
+@pytest.mark.parametrize(
+    ('name', 'fields', 'what'),
+    [
+        ('TransCNN', dict(head_dim=7), 'head_dim=7 does not divide the channels'),
+        ('HATNet', dict(head_dim=7), 'head_dim=7 does not divide the channels'),
+        ('VVT', dict(heads=(3, 1, 1, 1)), r'heads=\(3, 1, 1, 1\) does not divide the channels'),
+        ('DualTokenViT', dict(heads=(3, 1, 1)), r'heads=\(3, 1, 1\) does not divide the channels'),
+        ('DualTokenViT', dict(token_grid=2.5), 'expected rows and columns, or 0'),
+        ('SuperViT', dict(heads=3), 'heads=3 does not divide the channels'),
+        ('SuperViT', dict(pruned_blocks=(2, 1)), r'pruned_blocks=\[2, 1\]: expected ascending, of 1 to '),
+        ('SuperViT', dict(pruned_blocks=(0,)), r'pruned_blocks=\[0\]: expected ascending, of 1 to '),
+        ('SuperViT', dict(pruned_blocks=(99,)), r'pruned_blocks=\[99\]: expected ascending, of 1 to '),
+        ('SuperViT', dict(pruned_blocks=1), 'pruned_blocks=1: expected a list'),
+        ('SuperViT', dict(patch_size=14), 'patch_size=14: expected a multiple of 4'),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(name, fields, what):
+    row = SMALL[name]
+    with pytest.raises(ValueError, match=what):
+        row.backbone(arch={**row.arch, **fields})
+
+
+@EVERY
+@pytest.mark.parametrize('wrong', [3, None, '12', (1.0,), (True,), (1, 1), (2, 1), (-1,), (9,), ()])
+def test_out_indices_are_ascending_numbers_of_stages(name, wrong):
+    with pytest.raises(ValueError, match=r'out_indices=.*: expected ascending stages of 0 to '):
+        build(name, out_indices=wrong)
+
+
+@EVERY
+@pytest.mark.parametrize('wrong', [-0.5, 1.5, float('nan')])
+def test_a_drop_path_rate_is_a_probability(name, wrong):
+    with pytest.raises(ValueError, match=r'drop_path_rate=.*: expected a probability, 0 to 1'):
+        build(name, drop_path_rate=wrong)
+
+
+@EVERY
+def test_what_is_no_tensor_is_said_to_be_none(name):
+    with pytest.raises(ValueError, match=r'expected a tensor \(B, 3, H, W\), got '):
+        shared(name)([1, 2, 3])
 
 
 @EVERY
@@ -435,6 +484,8 @@ def test_frozen_stages_keep_their_parameters_and_statistics(name, frozen):
     network = build(name, frozen_stages=frozen).train()
     before, after = step(network)
     frozen_parts = tuple(['stem.', *(f'stages.{i}.' for i in range(frozen))] if frozen >= 0 else [])
+    if name.startswith('SuperViT') and frozen == network.stage_count:
+        frozen_parts += ('norm.',)  # which ends its last stage
     moved = {key for key in before if not torch.equal(before[key], after[key])}
     assert not {key for key in moved if key.startswith(frozen_parts)}
     # weight decay moves whatever has a gradient, a step of training every batch norm's statistics
@@ -623,6 +674,20 @@ def test_compiled_for_any_size_it_gives_the_same_maps(name, backend, device):
     for size in ((70, 131), (83, 150)):
         image = images(2, 3, *size, device=device)
         assert_near(compiled(image), network(image), 1e-4)
+
+
+@pytest.mark.parametrize('name', ['TransCNN', 'PiT'])  # with batch norms and without
+def test_compiled_it_trains_the_same_also_with_checkpointing(name):
+    results = []
+    for compiled, with_cp in ((False, False), (True, False), (True, True)):
+        torch._dynamo.reset()
+        network = build(name, with_cp=with_cp).train()
+        run = torch.compile(network, backend='aot_eager') if compiled else network
+        loss_of(run(images(2, 3, 64, 96))).backward()
+        gradients = {key: p.grad for key, p in network.named_parameters()}
+        results.append((gradients, dict(network.named_buffers())))
+    for gradients, buffers in results[1:]:
+        torch.testing.assert_close((gradients, buffers), results[0], rtol=1e-3, atol=1e-4)
 
 
 @EVERY

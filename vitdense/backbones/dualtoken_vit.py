@@ -430,8 +430,9 @@ class DualTokenViT(Pyramid):
         ):
             if value not in known:
                 raise ValueError(f'DualTokenViT: {name}={value!r}; known: {", ".join(known)}')
-        grid = (a.token_grid,) * 2 if isinstance(a.token_grid, int) else tuple(a.token_grid)
-        if grid != (0, 0) and (len(grid) != 2 or min(grid) < 1):
+        grid = tuple(a.token_grid) if isinstance(a.token_grid, Sequence) else (a.token_grid,) * 2
+        whole = all(isinstance(side, int) for side in grid)
+        if grid != (0, 0) and (len(grid) != 2 or not whole or min(grid) < 1):
             raise ValueError(f'DualTokenViT: token_grid={a.token_grid!r}: expected rows and columns, or 0')
         rates = drop_path_rates(drop_path_rate, a.depths)
         tokens = grid[0] * grid[1]

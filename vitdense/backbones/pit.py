@@ -13,6 +13,7 @@ from mmengine.registry import MODELS
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
+from ..layers.drop_path import check_probability
 from ..layers.position import resample_table
 from ..layers.transformer import Block
 from .pyramid import Blocks, Pyramid
@@ -155,6 +156,7 @@ class PiT(Pyramid):
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ):
+        check_probability(drop_path_rate)
         a = self.variant(arch)
         dims = [a.head_dim * heads for heads in a.heads]
         strides = [a.stride * 2**i for i in range(len(dims))]
@@ -172,6 +174,14 @@ class PiT(Pyramid):
                 trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
         self.freeze()
+
+    def check(self, image: Tensor) -> None:
+        super().check(image)
+        if not self.stem.padded and min(image.shape[-2:]) < self.arch.patch_size:
+            raise ValueError(
+                f'PiT: the image, {tuple(image.shape)}, is smaller than a patch of {self.arch.patch_size} '
+                f'pixels, which padded=False does not take'
+            )
 
     def map_of(self, state: State, index: int) -> Tensor:
         return state[0]

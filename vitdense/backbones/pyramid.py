@@ -35,7 +35,8 @@ class Pyramid(BaseModule):
         arch: name of a variant in `archs`, in any case, or a mapping of every field of one.
         out_indices: which stages leave as maps, ascending. Later stages are not built.
         frozen_stages: -1 trains everything; 0 freezes the stem; i > 0 also the first i stages.
-        norm_eval: batch norms use and keep their stored statistics during training.
+        norm_eval: batch norms use and keep their stored statistics during training; without, a batch norm
+            refuses to train on a map of one cell of one image.
         with_cp: blocks keep no activations and recompute them in the backward pass (less memory, more time).
         init_cfg: MMEngine's initialisation, for example `dict(type='Released', checkpoint=path_or_url)`.
 
@@ -44,7 +45,8 @@ class Pyramid(BaseModule):
         arch: the variant's fields as a namespace.
 
     Raises:
-        ValueError: unknown variant or fields; `out_indices` or `frozen_stages` that name no stage.
+        ValueError: unknown variant or fields, or fields that do not go together; `out_indices` or
+            `frozen_stages` that name no stage; a `drop_path_rate` that is no probability.
     """
 
     archs: ClassVar[dict[str, dict[str, Any]]]
@@ -75,21 +77,26 @@ class Pyramid(BaseModule):
         norm_eval: bool,
         with_cp: bool,
         init_cfg: dict | list[dict] | None,
+        stage_count: int | None = None,
     ):
         super().__init__(init_cfg)
         self.arch = arch
         count = len(channels)
-        self.out_indices = tuple(out_indices)
+        listed = isinstance(out_indices, Sequence) and not isinstance(out_indices, str)
+        self.out_indices = tuple(out_indices) if listed else ()
         if not self.out_indices or any(
-            index not in range(low, count)
+            isinstance(index, bool) or not isinstance(index, int) or index not in range(low, count)
             for low, index in zip((0, *[i + 1 for i in self.out_indices]), self.out_indices, strict=False)
         ):
             raise ValueError(
                 f'out_indices={out_indices}: expected ascending stages of 0 to {count - 1}, '
                 f'for example {tuple(range(count))}'
             )
-        if frozen_stages not in range(-1, count + 1):
-            raise ValueError(f'frozen_stages={frozen_stages}: expected -1 (none), 0 (stem) to {count} (all)')
+        self.stage_count = stage_count or count  # of the variant, whether or not all are built
+        if frozen_stages not in range(-1, self.stage_count + 1):
+            raise ValueError(
+                f'frozen_stages={frozen_stages}: expected -1 (none), 0 (stem) to {self.stage_count} (all)'
+            )
         self.stages_needed = self.out_indices[-1] + 1
         self.channels = [channels[i] for i in self.out_indices]
         self.strides = [strides[i] for i in self.out_indices]
@@ -116,12 +123,17 @@ class Pyramid(BaseModule):
                 f'{cls.__name__}: an arch mapping has exactly the keys {", ".join(fields)}; '
                 f'missing {sorted(fields - arch.keys())}, unknown {sorted(arch.keys() - fields)}'
             )
-        staged = [field for field in fields if _length(example[field]) == _length(example.get('depths'), 0)]
+        stages = _length(example.get('depths'))
+        staged = [field for field in fields if stages and _length(example[field]) == stages]
         lengths = {field: _length(arch[field]) for field in staged}
-        if len(set(lengths.values())) > 1 or None in lengths.values():
+        if set(lengths.values()) - {stages}:
             raise ValueError(
-                f'{cls.__name__}: expected a value a stage in each of these, got {lengths} values'
+                f'{cls.__name__}: has {stages} stages; expected a value for each, got {lengths} values'
             )
+        for field in fields:
+            if _length(example[field]) is None and _length(arch[field]) is not None:
+                raise ValueError(f'{cls.__name__}: expected one value for {field}, got {arch[field]!r}')
+        _check_heads(cls.__name__, arch)
         return SimpleNamespace(**arch)
 
     def blocks(self, blocks: Sequence[nn.Module]) -> 'Blocks':
@@ -198,7 +210,10 @@ class Pyramid(BaseModule):
 
     def check(self, image: Tensor) -> None:
         """Say what is wrong with an input before a convolution says it less clearly."""
-        name, shape = type(self).__name__, tuple(image.shape)
+        name = type(self).__name__
+        if not isinstance(image, Tensor):
+            raise ValueError(f'{name}: expected a tensor (B, {self.in_channels}, H, W), got {type(image)}')
+        shape = tuple(image.shape)
         if image.ndim != 4 or image.shape[1] != self.in_channels:
             raise ValueError(
                 f'{name}: expected an image batch (B, {self.in_channels}, H, W), got {shape}; '
@@ -220,16 +235,33 @@ def _length(value: Any, otherwise: int | None = None) -> int | None:
     return len(value) if isinstance(value, Sequence) and not isinstance(value, str) else otherwise
 
 
+def _check_heads(name: str, arch: Mapping[str, Any]) -> None:
+    """Channels are shared out among heads without a rest."""
+    dims = arch.get('dims', [arch['dim']] if 'dim' in arch else [])
+    heads = arch.get('heads')
+    if 'head_dim' in arch and dims:
+        key, odd = 'head_dim', any(dim % arch['head_dim'] for dim in dims)
+    elif dims and heads is not None:
+        per_stage = heads if _length(heads) is not None else [heads] * len(dims)
+        key, odd = 'heads', any(dim % count for dim, count in zip(dims, per_stage, strict=True))
+    else:
+        return
+    if odd:
+        raise ValueError(f'{name}: {key}={arch[key]} does not divide the channels {list(dims)}')
+
+
 class Blocks(nn.Sequential):
     """Blocks in a row; with `with_cp` each is recomputed in the backward pass instead of remembered."""
 
-    def __init__(self, *blocks: nn.Module, with_cp: bool):
+    def __init__(self, *blocks: nn.Module, with_cp: bool = False):
         super().__init__(*blocks)
         self.with_cp = with_cp
 
     def forward(self, state: Any) -> Any:
         for block in self:
-            if self.with_cp and torch.is_grad_enabled():
+            if self.with_cp and torch.is_grad_enabled() and torch.compiler.is_compiling():
+                state = checkpoint(block, state, use_reentrant=False)  # a buffer is written once in a graph
+            elif self.with_cp and torch.is_grad_enabled():
                 contexts: Callable = partial(_recompute_contexts, block)
                 state = checkpoint(block, state, use_reentrant=False, context_fn=contexts)
             else:

@@ -64,7 +64,7 @@ class Tokens(NamedTuple):
         """Keep the class token and the patches of the highest scores (B, n); the others wait."""
         count = self.active.shape[1]
         # as many patches as this part of all tokens, the class token counted
-        kept = torch.sym_min(_times(count, self.keep_rate, up=True), count - 1)
+        kept = torch.sym_max(torch.sym_min(_times(count, self.keep_rate, up=True), count - 1), 1)
         best = scores.topk(kept, dim=1).indices  # (B, kept)
         index = best[..., None].expand(-1, -1, self.active.shape[2])
         return self._replace(
@@ -187,15 +187,17 @@ class SuperViT(Pyramid):
       they had when they were dropped, and return to their places before the final norm.
 
     Evaluation reads the attributes `scale` and `keep_rate`, which may be set at any time; each forward pass
-    in training draws both from `scales` and `keep_rates` with Python's `random`. At 1 and 1 this is a plain
-    vision transformer. Arguments, attributes and errors as in `Pyramid`; `forward` as there.
+    in training draws both from `scales` and `keep_rates` with Python's `random`. (The paper trains its
+    classifier otherwise: four settings in each step, of which the largest teaches the others.) At 1 and 1
+    this is a plain vision transformer. Arguments, attributes and errors as in `Pyramid`; `forward` as there.
 
     Args:
         scale, keep_rate: the dials' first settings, each above 0 and at most 1.
         scales, keep_rates: what training draws from; by default those settings.
         drop_path_rate: stochastic depth of the last block; the rate grows linearly from 0 at the first.
         out_indices: which levels leave as maps; only the transformer is common to all of them.
-        frozen_stages: stage i is the blocks from the i-th pruning (or the first block) to before the next.
+        frozen_stages: stage i is the blocks from the i-th pruning (or the first block) to before the next;
+            the last takes the final norm along. The levels always train.
     """
 
     archs = VARIANTS
@@ -218,12 +220,26 @@ class SuperViT(Pyramid):
         init_cfg: dict | list[dict] | None = None,
     ):
         a = self.variant(arch)
+        for name in ('image_sizes', 'pruned_blocks'):
+            if not isinstance(getattr(a, name), Sequence):
+                raise ValueError(f'SuperViT: {name}={getattr(a, name)!r}: expected a list')
+        pruned = list(a.pruned_blocks)
+        if pruned != sorted(set(pruned)) or not all(0 < block < a.depth for block in pruned):
+            raise ValueError(f'SuperViT: pruned_blocks={pruned}: expected ascending, of 1 to {a.depth - 1}')
+        if a.patch_size % 4:
+            raise ValueError(f'SuperViT: patch_size={a.patch_size}: expected a multiple of 4, for stride p/4')
         channels = (a.dim // 4, a.dim // 2, a.dim, a.dim)
         strides = (a.patch_size // 4, a.patch_size // 2, a.patch_size, a.patch_size * 2)
-        super().__init__(a, channels, strides, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
+        super().__init__(
+            a, channels, strides, out_indices, frozen_stages, norm_eval, with_cp, init_cfg, len(pruned) + 1
+        )
         self.scale, self.keep_rate = scale, keep_rate
-        self.scales = [scale] if scales is None else list(scales)
-        self.keep_rates = [keep_rate] if keep_rates is None else list(keep_rates)
+        self.scales = [scale] if scales is None else scales
+        self.keep_rates = [keep_rate] if keep_rates is None else keep_rates
+        for name in ('scales', 'keep_rates'):
+            dials = getattr(self, name)
+            if isinstance(dials, str) or not isinstance(dials, Sequence) or not dials:
+                raise ValueError(f'SuperViT: {name}={dials!r}: expected a list of one or more numbers')
         for dial in [scale, keep_rate, *self.scales, *self.keep_rates]:
             self._check_dial(dial)
 
@@ -243,6 +259,11 @@ class SuperViT(Pyramid):
                 trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
         self.freeze()
+
+    def freeze(self) -> None:
+        super().freeze()
+        if self.frozen_stages == self.stage_count:
+            self.norm.requires_grad_(False)
 
     @property
     def released_names(self) -> tuple:
@@ -313,7 +334,8 @@ class SuperViT(Pyramid):
 
     @staticmethod
     def _check_dial(value: float) -> None:
-        if not 0 < value <= 1:
+        number = isinstance(value, (int, float, torch.SymFloat)) and not isinstance(value, bool)
+        if not number or not 0 < value <= 1:
             raise ValueError(f'SuperViT: scale and keep_rate are above 0 and at most 1, got {value}')
 
 

@@ -12,6 +12,7 @@ from .errors import UserError
 
 PARTS = ('backbone', 'neck')
 BACKEND = 'inductor'
+GRAPHS = 64
 CHATTY = ('torch.utils.cpp_extension', 'torch._inductor.utils')  # that there is no GPU, and where a cache is
 
 
@@ -30,6 +31,8 @@ def compile_parts(model: nn.Module) -> None:
         raise UserError(
             f'--compile: torch.compile does not work here: {str(error).splitlines()[0]}'
         ) from error
+    # a graph for each setting of SuperViT's dials, at each kind of size; torch stops at eight
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     for name in PARTS:
         if isinstance(part := getattr(model, name, None), nn.Module):
             part.compile(backend=BACKEND)

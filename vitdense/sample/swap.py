@@ -1,7 +1,9 @@
 """`--sample`: a config as it is, but on the sample world.
 
-Data, classes, image size, batch and schedule change; the model, its heads and the pipelines stay. Classes are
-named by their whole names, because a class, once assigned to a config, is not dumped as text that reloads.
+Data, classes, image size, batch and schedule change, and so does what keeps so short a schedule from
+learning: gradients are clipped, a two-stage detector trains on fewer regions an image, a segmentor's
+backgrounds weigh less. The model, its heads and the pipelines stay. Classes are named by their whole names,
+because a class, once assigned to a config, is not dumped as text that reloads.
 """
 
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
+from ..engine.errors import UserError
 from ..engine.settings import LOADERS
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
@@ -38,7 +41,18 @@ WARM_UP = 50  # iterations
 
 
 def swap_in(cfg: Config) -> None:
-    """Put the sample world in place of the config's data, COCO or ADE20K, in place."""
+    """Put the sample world in place of the config's data, COCO or ADE20K, in place.
+
+    Raises:
+        UserError: the data are of another kind.
+    """
+    for name in LOADERS:
+        dataset = (cfg.get(name) or {}).get('dataset') or {}
+        if 'data_prefix' not in dataset:
+            there = f'a {name_of(dataset)}' if dataset else 'not there'
+            raise UserError(
+                f'--sample: expected a dataset of images to take the place of; {name}.dataset is {there}'
+            )
     segments = 'seg_map_path' in cfg.train_dataloader.dataset.data_prefix
     classes = _label_maps(cfg) if segments else _boxes_and_masks(cfg)
     for part in _dicts(cfg.model):
