@@ -20,8 +20,8 @@ setup(
     packages=find_packages(include=['vitdense', 'vitdense.*']),
     python_requires='>=3.10',
     install_requires=[
-        'torch>=2.7',
-        'torchvision>=0.22',
+        'torch>=2.8',
+        'torchvision>=0.23',
         'timm>=1.0.9',
         'safetensors>=0.4',
         'onedl-mmengine>=0.10.8',
@@ -31,6 +31,7 @@ setup(
         'matplotlib>=3.8',
         'numpy>=1.26',
         'opencv-python-headless>=4.9',
+        'pillow>=10.0',
         'pycocotools>=2.0.7',
         'rich>=13.0',
     ],

@@ -21,6 +21,7 @@ from small import ARCH, REPOSITORY, Hostile, workplace
 
 from vitdense import cli, sample
 from vitdense.backbones import TransCNN
+from vitdense.engine.work_dir import LOCK
 
 LEAF = REPOSITORY / 'configs' / 'retinanet_transcnn.py'
 TRAIN, TEST = (REPOSITORY / 'tools' / f'{name}.py' for name in ('train', 'test'))
@@ -99,8 +100,8 @@ def again(trained, tmp_path):
 
 
 def files(folder):
-    """Every file under a folder with its contents."""
-    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    """Every file under a folder with its contents, but for the record of whose folder it is."""
+    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file() and path.name != LOCK}
 
 
 def losses(folder):
@@ -540,6 +541,12 @@ TYPOS = {
     'a folder of data that is not there, beside --sample': (
         ['--sample', '--data-root', 'nowhere'],
         'no data at nowhere',
+    ),
+    'a work dir that is a file': (['--sample', '--work-dir', 'tiny.py'], 'tiny.py: File exists'),
+    'a work dir in a file': (['--sample', '--work-dir', 'tiny.py/x'], 'tiny.py/x: Not a directory'),
+    'a misspelt argument in the way of another variant': (
+        ['--sample', '--arch', 'small', '--cfg-options', 'model.backbone.with_pc=True'],
+        "model.backbone has no 'with_pc'; did you mean with_cp",
     ),
     'nothing to resume': (['--sample', '--resume'], '--resume: no checkpoint in work_dirs/'),
     'nothing to resume there': (

@@ -75,6 +75,13 @@ def test_what_holds_no_weights_is_one_line(tool, tmp_path, source, sentence, tru
     assert not list(tmp_path.glob('new*'))
 
 
+def test_a_folder_that_is_not_there_is_named(tool, weights):
+    torch.save(weights, 'old.pth')
+    for trust in ([], ['--trust']):
+        code, _, err = tool('old.pth', 'nowhere/new.safetensors', *trust)
+        assert (code, err) == (2, 'error: nowhere: no such folder to write new.safetensors to\n')
+
+
 def test_nothing_is_written_over(tool, weights):
     torch.save(weights, 'old.pth')
     Path('new.safetensors').write_text('mine')

@@ -26,7 +26,7 @@ def convert(source: str | Path, target: str | Path, trusted: bool = False) -> di
             of which nothing but the written tensors comes back.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file, or no such folder to write to.
         FileExistsError: the target is there already.
         Refused: the source would execute something and is not trusted.
         ValueError: it is damaged or holds no weights.
@@ -36,6 +36,8 @@ def convert(source: str | Path, target: str | Path, trusted: bool = False) -> di
         raise FileExistsError(f'{target}: is there already, and stays as it is')
     if target.suffix != '.safetensors':
         raise ValueError(f'{target}: expected the name of a .safetensors file')
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f'{target.parent}: no such folder to write {target.name} to')
     part = target.with_name(f'{target.name}.part')
     try:
         if trusted:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense.engine.errors import UserError
-from vitdense.engine.lint import arguments, check_arguments
+from vitdense.engine.lint import _files, arguments, check_arguments
 from vitdense.sample.swap import swap_in
 
 LEAVES = sorted(CONFIGS.glob('*.py'))
@@ -138,6 +138,19 @@ def test_a_misspelt_argument_is_named_with_the_nearest_and_its_place(tmp_path, l
 def test_what_is_read_without_a_class_is_looked_at_too(tmp_path, line, complaint):
     said = refused(tmp_path, line)
     assert said.startswith(f'  {complaint}')
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'with read_base():\n    from mmdet.configs.retinanet import *\n',
+        "_base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', './not_there.py']\n",
+        "_base_ = f'{HERE}/base.yaml'\n",
+    ],
+)
+def test_a_base_that_is_no_file_beside_it_is_not_looked_through(tmp_path, text):
+    (tmp_path / 'child.py').write_text(text)
+    assert list(_files(tmp_path / 'child.py')) == [tmp_path / 'child.py']
 
 
 def test_a_variable_of_a_configs_own_is_nobodys_business(tmp_path):

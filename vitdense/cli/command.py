@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 
 from ..engine import config
 from ..engine.console import quiet
@@ -69,6 +70,12 @@ def run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser) 
         if os.environ.get('RANK', '0') == '0' or isinstance(error, OwnError):
             print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a path that is not there, is no folder, or may not be written to
+        if not error.filename:
+            raise
+        MMLogger.get_current_instance().error('The traceback', exc_info=True)
+        print(f'error: {error.filename}: {error.strerror}', file=sys.stderr)
+        sys.exit(2)
     except NotFinite as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(3)
@@ -84,6 +91,7 @@ def prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
     """The config as the command line wants it, with the data that it names found."""
     cfg = config.load_config(args.config)
     if args.arch:
+        check_arguments(cfg)  # with the variant before
         set_arch(cfg, args.arch)
     if args.sample:
         use_sample(cfg)

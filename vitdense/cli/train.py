@@ -44,7 +44,7 @@ def train() -> None:
         '--skip-not-finite',
         type=int,
         metavar='N',
-        help='go on after up to N losses that are not finite, without a step (default: stop at the first)',
+        help='go on after up to N losses or gradients that are not finite, without a step (default: 0)',
     )
     p.add_argument(
         '--skip-unreadable',

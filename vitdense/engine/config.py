@@ -109,7 +109,7 @@ def point_data_at(cfg: Config, root: str) -> None:
             f'--data-root {root}: the datasets of the config lie in several folders: '
             f'{", ".join(sorted(roots))}; set their data_root in a config of your own'
         )
-    old, new = next(iter(roots), ''), f'{root.rstrip("/")}/'
+    old, new = next(iter(roots), ''), f'{str(root).rstrip("/")}/'
     if 'data_root' in cfg:
         cfg.data_root = new
     for leaf in leaves:

@@ -31,7 +31,7 @@ class Setting(NamedTuple):
         """
         try:
             scale, keep_rate = (float(Fraction(part)) for part in text.split(':'))
-        except (ValueError, ZeroDivisionError):
+        except (OverflowError, ValueError, ZeroDivisionError):
             scale = keep_rate = 0
         if not (0 < scale <= 1 and 0 < keep_rate <= 1):
             raise UserError(

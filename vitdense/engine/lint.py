@@ -195,19 +195,22 @@ def _set_in(cfg: Config, key: str) -> str:
 
 
 def _files(file: Path) -> Iterator[Path]:
-    """A config's file and those that it inherits from."""
+    """A config's file and those that it inherits from, as far as they are files beside it.
+
+    Not one of another package, as `mmdet::…` and `from mmdet.configs… import *` have it.
+    """
+    if not file.is_file() or file.suffix != '.py':
+        return
     yield file
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.With) and 'read_base' in ast.unparse(node.items[0]):
             for name in node.body:
-                base = file.parents[name.level - 1].joinpath(*name.module.split('.')).with_suffix('.py')
-                yield from _files(base)
+                if isinstance(name, ast.ImportFrom) and name.module and name.level:
+                    base = file.parents[name.level - 1].joinpath(*name.module.split('.'))
+                    yield from _files(base.with_suffix('.py'))
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_':
-            bases = ast.literal_eval(node.value)
-            for base in [bases] if isinstance(bases, str) else bases:
-                path = (file.parent / base).resolve()
-                if path.is_file():  # and not in another package, as `mmdet::…` is
-                    yield from _files(path)
+            for base in (one for one in ast.walk(node.value) if isinstance(one, ast.Constant)):
+                yield from _files((file.parent / str(base.value)).resolve())
 
 
 def _lines(file: Path, key: str) -> Iterator[int]:

@@ -22,11 +22,11 @@ def set_arch(cfg: Config, arch: str) -> None:
     kind = MODELS.get(backbone.type) if isinstance(backbone.type, str) else backbone.type
     if kind is None or not issubclass(kind, Pyramid):
         raise UserError(f'--arch: {getattr(kind, "__name__", backbone.type)} has no variants by name')
-    before = _build(kind, backbone)
-    backbone.arch = arch
     try:
+        before = _build(kind, backbone)
+        backbone.arch = arch
         after = _build(kind, backbone)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f'--arch: {error}') from error
     for name, part in cfg.model.items():
         if name != 'backbone':
