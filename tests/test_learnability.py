@@ -2,7 +2,7 @@
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from small import CONFIGS
 
 from vitdense import cli
@@ -45,6 +45,15 @@ def test_the_same_eight_images_are_trained_on_and_scored_without_chance(name, tm
 )
 def test_every_score_must_reach_its_goal(scores, fitted):
     assert Fit(scores, 400, 1.0).fitted is fitted
+
+
+def test_no_dial_is_turned_by_chance(tmp_path):
+    cfg = Config.fromfile(CONFIGS / 'pspnet_supervit.py')
+    swap_in(cfg)
+    assert len(MODELS.build(cfg.model.backbone).keep_rates) > 1
+    narrow(cfg, tmp_path)
+    backbone = MODELS.build(cfg.model.backbone)
+    assert backbone.scales == backbone.keep_rates == [1]
 
 
 def test_a_config_that_breaks_is_told_and_does_not_end_the_others(call_tool, tmp_path):

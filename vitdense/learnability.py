@@ -31,6 +31,7 @@ ITERATIONS = 400
 FIRST, EVERY = 100, 50  # when it is looked whether they are fitted already
 LEARNING_RATE = 5e-4
 AUGMENTATIONS = ('RandomFlip', 'RandomCrop', 'PhotoMetricDistortion')
+DIALS = ('scales', 'keep_rates')  # of SuperViT, which training turns by chance
 
 # What has to be reached, by the name that MMDetection's and MMSegmentation's metrics give it.
 GOALS = {
@@ -91,6 +92,8 @@ def narrow(cfg: Config, folder: Path) -> None:
     for step in train.pipeline:
         if 'ratio_range' in step:
             step.ratio_range = (1.0, 1.0)
+    for dial in DIALS:
+        cfg.model.backbone.pop(dial, None)
     if 'size' in cfg.model.data_preprocessor:  # of a crop, until now
         cfg.model.data_preprocessor.size = (SIZE, SIZE)
         cfg.train_dataloader.batch_size //= 2
