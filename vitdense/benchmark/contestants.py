@@ -18,9 +18,10 @@ from ..complexity import Cost, cost, model_cost
 from ..engine.config import load_config
 from ..engine.errors import UserError
 
-# MMDetection's own, as its configs of these names build them.
+# MMDetection's own, as its configs of these names build them, but that in a training step all norms take the
+# batch's statistics.
 PEERS = {
-    'resnet50': dict(type='mmdet.ResNet', depth=50),
+    'resnet50': dict(type='mmdet.ResNet', depth=50, norm_eval=False),
     'swin_t': dict(
         type='mmdet.SwinTransformer', embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)
     ),
@@ -87,7 +88,7 @@ def contestant(name: str, setting: Setting) -> Contestant:
         size = ' × '.join(map(str, setting.size))
         raise UserError(f'{name}: does not take images of {size}: {error}') from error
     if setting.compiled:
-        features = torch.compile(features)
+        features = torch.compile(features, dynamic=False)
 
     def forward() -> None:
         with torch.no_grad(), setting.autocast():
@@ -125,19 +126,20 @@ def _backbone(name: str) -> nn.Module:
     if kind not in backbones.__all__:
         known = [*backbones.__all__, *PEERS, 'timm:NAME', 'CONFIG.py']
         raise UserError(f'{name}: no such model; known: {", ".join(known)}')
-    arch, *more = words.split(',')
+    arch, _, more = words.partition(',')
     try:
-        arguments = dict(_argument(word) for word in more)
+        arguments = _arguments(more)
         return getattr(backbones, kind)(arch or next(iter(getattr(backbones, kind).archs)), **arguments)
     except (SyntaxError, TypeError, ValueError) as error:
         raise UserError(f'{name}: {error}') from error
 
 
-def _argument(word: str) -> tuple[str, Any]:
-    key, equals, value = word.partition('=')
-    if not equals:
-        raise ValueError(f'expected KEY=VALUE, got {word!r}')
-    return key, ast.literal_eval(value)
+def _arguments(words: str) -> dict[str, Any]:
+    """Of `out_indices=(1, 2),with_cp=True`."""
+    call = ast.parse(f'f({words})', mode='eval').body
+    if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
+        raise ValueError(f'expected KEY=VALUE, got {words!r}')
+    return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
 
 
 def _whole(name: str, setting: Setting) -> Contestant:
@@ -153,7 +155,7 @@ def _whole(name: str, setting: Setting) -> Contestant:
         model = MODELS.build(cfg.model)
     model.eval().to(setting.device).to(memory_format=torch.channels_last)
     if setting.compiled:
-        model.backbone = torch.compile(model.backbone)
+        model.backbone = torch.compile(model.backbone, dynamic=False)
     image = torch.randn(setting.batch, 3, *setting.size, device=setting.device)
     image = image.contiguous(memory_format=torch.channels_last)
     samples = _samples(cfg, setting)

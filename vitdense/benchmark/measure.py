@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from .contestants import Setting, contestant
 from .memory import peak_memory
 from .report import results
@@ -24,6 +26,9 @@ def measure(
         UserError: there is no such model, or it does not take such images.
     """
     device, dtype = settings[0].device, settings[0].dtype
+    # our backbones share the code of their forward pass, and torch stops compiling it at eight
+    graphs = torch._dynamo.config.recompile_limit
+    torch._dynamo.config.recompile_limit = max(graphs, 2 * len(names) * len(settings))
     entries = [[contestant(name, setting) for name in dict.fromkeys(names)] for setting in settings]
     runs = {(i, entry.name): entry.run for i, row in enumerate(entries) for entry in row}
     timings = race(runs | {'product': matrix_product(device, dtype)}, rounds, device)

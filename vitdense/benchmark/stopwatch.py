@@ -49,7 +49,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _timing(seconds: list[float]) -> Timing:
-    low, _, high = quantiles(seconds, n=4) if len(seconds) > 1 else seconds * 3
+    low, _, high = quantiles(seconds, n=4, method='inclusive') if len(seconds) > 1 else seconds * 3
     return Timing(median(seconds), low, high)
 
 

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from mmengine.config import Config
 
 from ..benchmark import report
 from ..benchmark.contestants import Setting
@@ -14,6 +16,7 @@ from ..engine import config
 from ..engine.console import make_console
 from ..engine.errors import UserError
 from ..engine.memory import keep_freed_memory
+from ..engine.settings import LOADERS
 from .command import run, use_sample
 
 
@@ -63,13 +66,15 @@ def _benchmark(args: argparse.Namespace) -> None:
     for option in ('batch', 'rounds', 'threads'):
         if getattr(args, option) is not None and getattr(args, option) < 1:
             raise UserError(f'--{option} {getattr(args, option)}: expected 1 or more')
+    for height, width in args.size or ():
+        if min(height, width) < 1:
+            raise UserError(f'--size {height} {width}: expected pixels, 1 or more')
+    _check_outputs(args)
     kept = args.keep_memory and keep_freed_memory()
-    data = config.load_config(args.data) if args.data else None
-    if args.sample and data:
-        use_sample(data)
+    data = _data(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
+    device, dtype = _device(args.device), getattr(torch, args.dtype)
     settings = [
         Setting(args.batch, tuple(size), device, dtype, args.train, args.compile, kept)
         for size in args.size or [(768, 1280)]
@@ -80,10 +85,44 @@ def _benchmark(args: argparse.Namespace) -> None:
         console.print(report.table(result))
     if len(found) > 1:
         console.print(report.growth(found))
-    fed = loading(data)._asdict() if data else {}
-    if data:
-        console.print(report.busy(found[0], fed))
-    if args.json:
-        Path(args.json).write_text(json.dumps(dict(runs=found, data=fed), indent=2))
     if args.picture:
         report.draw(found, args.picture)
+    _write(args.json, found, {})
+    if data:
+        fed = loading(data)._asdict()
+        console.print(report.busy(found[0], fed))
+        _write(args.json, found, fed)
+
+
+def _write(path: str | None, runs: list[dict], data: dict) -> None:
+    if path:
+        Path(path).write_text(json.dumps(dict(runs=runs, data=data), indent=2))
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Before the race, after which it would be a pity."""
+    for option in ('json', 'picture'):
+        if (path := getattr(args, option)) and not Path(path).absolute().parent.is_dir():
+            raise UserError(f'--{option} {path}: there is no such folder')
+    formats = [f'.{suffix}' for suffix in FigureCanvasAgg.get_supported_filetypes()]
+    if args.picture and Path(args.picture).suffix not in formats:
+        raise UserError(f'--picture {args.picture}: expected a name that ends in one of {", ".join(formats)}')
+
+
+def _data(args: argparse.Namespace) -> Config | None:
+    if not args.data:
+        if args.sample:
+            raise UserError('--sample: is for the data of --data CONFIG')
+        return None
+    data = config.load_config(args.data)
+    if args.sample:
+        use_sample(data)
+    config.check_data(data, LOADERS[:1])
+    return data
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros(1, device=name).device
+    except (AssertionError, RuntimeError) as error:
+        raise UserError(f'--device {name}: {str(error).splitlines()[0]}') from error
