@@ -2,7 +2,9 @@
 
 import json
 from functools import partial
+from pathlib import Path
 
+import mmdet
 import pytest
 import torch
 import torch.nn.functional as F
@@ -116,6 +118,39 @@ def test_the_tool_prints_a_table_or_json(tool):
     assert (code, err) == (0, '')
     assert f'{backbone.parameters / 1e6:.2f} M' in out
     assert f'{backbone.multiply_adds / 1e9:.2f} G' in out
+
+
+THEIRS = Path(mmdet.__file__).parent / '.mim/configs'
+
+
+@pytest.mark.parametrize(
+    ('name', 'sentence'),
+    [
+        ('solo/solo_r50_fpn_1x_coco.py', 'mask_head of SOLO: not counted here, '),
+        ('ms_rcnn/ms-rcnn_r50_fpn_1x_coco.py', 'mask_iou_head of MaskScoringRCNN: not counted here, '),
+        ('detr/detr_r50_8xb2-150e_coco.py', 'its model cannot be counted (TypeError: '),
+    ],
+)
+def test_no_sum_is_shown_that_leaves_something_out(tool, name, sentence):
+    code, out, err = tool(THEIRS / name)
+    assert (code, out) == (2, '')
+    assert err.startswith(f'error: {THEIRS / name}: {sentence}')
+    assert err.count('\n') == 1
+
+
+def test_a_model_that_reads_numbers_while_it_is_built_is_counted_too(tool):
+    name = 'swin/retinanet_swin-t-p4-w7_fpn_1x_coco.py'
+    code, out, _ = tool(THEIRS / name, '--json', '--size', 128, 128)
+    assert code == 0
+    assert sum(part['parameters'] for part in json.loads(out)[Path(name).stem].values()) > 38e6
+
+
+def test_two_configs_of_one_name_are_two(tool, tmp_path):
+    leaf = CONFIGS / 'retinanet_pit.py'
+    cfg = Config.fromfile(leaf)
+    cfg.dump(tmp_path / leaf.name)
+    code, out, _ = tool(leaf, tmp_path / leaf.name, '--json', '--size', 64, 64)
+    assert (code, list(json.loads(out))) == (0, ['retinanet_pit', str(tmp_path / leaf.name)])
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from .engine.errors import UserError
 
 aten = torch.ops.aten
 LAYERS = {aten.convolution, aten.mm, aten.addmm}  # a convolution's or a linear layer's
@@ -98,11 +101,36 @@ def model_cost(cfg: Config, size: tuple[int, int] | None = None, stages: bool = 
         size: (H, W) of the image; as in the papers without it, (800, 1280) for a detector, (512, 512) for a
             segmentor.
         stages: the backbone by its children, not as one part.
+
+    Raises:
+        UserError: the model cannot be built or run so, or has parts that are not counted here.
     """
-    init_default_scope(cfg.default_scope)
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model).eval()
-        image = torch.empty(1, 3, *(size or SIZES[cfg.default_scope]))
+    scope = cfg.get('default_scope') or 'mmdet'
+    init_default_scope(scope)
+    try:
+        model = _on_meta(cfg).eval()
+        image = torch.empty(1, 3, *(size or SIZES[scope]), device='meta')
+        costs = _part_costs(model, image, stages)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        what = f'{type(error).__name__}: {str(error).splitlines()[0]}'
+        raise UserError(f'{cfg.filename}: its model cannot be counted ({what})') from error
+    if uncounted := list(_uncounted(model, costs)):
+        raise UserError(
+            f'{cfg.filename}: {", ".join(uncounted)} of {type(model).__name__}: not counted here, and the '
+            f'sum would lack it'
+        )
+    return costs
+
+
+def _on_meta(cfg: Config) -> nn.Module:
+    try:
+        with torch.device('meta'):
+            return MODELS.build(cfg.model)
+    except RuntimeError:  # MMDetection's Swin reads numbers while it is built
+        return MODELS.build(cfg.model).to('meta')
+
+
+def _part_costs(model: nn.Module, image: Tensor, stages: bool) -> dict[str, Cost]:
     costs = {}
     costs['backbone'], inside, maps = cost(model.backbone, image)
     if stages:
@@ -122,6 +150,15 @@ def model_cost(cfg: Config, size: tuple[int, int] | None = None, stages: bool = 
     return costs
 
 
+def _uncounted(model: nn.Module, costs: Mapping[str, Cost]) -> Iterator[str]:
+    """Parts with parameters that are in no entry, but for auxiliary heads."""
+    parts = dict(model.named_children())
+    if roi_head := parts.pop('roi_head', None):
+        parts |= dict(roi_head.named_children())
+    counted = {name.split('.')[0].split(',')[0] for name in costs} | {'auxiliary_head'}
+    yield from (name for name, part in parts.items() if name not in counted and _parameters(part))
+
+
 def table(costs: Mapping[str, Mapping[str, Cost]]) -> Table:
     """The parts of each config, and their sum."""
     shown = Table()
@@ -129,7 +166,7 @@ def table(costs: Mapping[str, Mapping[str, Cost]]) -> Table:
     for column in ('parameters', 'multiply-adds: layers', 'with attention', 'activations'):
         shown.add_column(column, justify='right')
     for name, parts in costs.items():
-        shown.add_row(f'[bold]{name}')
+        shown.add_row(Text(name, style='bold'))
         for part, (parameters, layers, attention, activations) in (
             *parts.items(),
             ('sum', sum(parts.values(), Cost())),

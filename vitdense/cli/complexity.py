@@ -8,6 +8,7 @@ from ..complexity import model_cost, table
 from ..engine import config
 from ..engine.console import make_console
 from ..engine.errors import UserError
+from ..engine.lint import check_arguments
 from ..engine.variant import set_arch
 from .command import run
 
@@ -35,9 +36,11 @@ def _complexity(args: argparse.Namespace) -> None:
     costs = {}
     for path in args.configs:
         cfg = config.load_config(path)
+        check_arguments(cfg)
         if args.arch:
             set_arch(cfg, args.arch)
-        costs[Path(path).stem] = model_cost(cfg, args.size, args.stages)
+        name = Path(path).stem
+        costs[path if name in costs else name] = model_cost(cfg, args.size, args.stages)
     if args.json:
         parts = {
             name: {part: cost._asdict() for part, cost in parts.items()} for name, parts in costs.items()
