@@ -557,10 +557,6 @@ TYPOS = {
         ['--sample', '--resume', 'gone.pth'],
         '--resume gone.pth: no such checkpoint file',
     ),
-    'fewer than no losses to skip': (
-        ['--sample', '--skip-not-finite', '-1'],
-        '--skip-not-finite -1: expected 0 or more',
-    ),
     'processes that nothing started': (
         ['--sample', '--launcher', 'pytorch'],
         '--launcher pytorch: $RANK is not set; start the tool with torchrun',
@@ -575,6 +571,23 @@ def test_what_a_person_mistypes_is_answered_in_one_line(call, tmp_path, monkeypa
     assert expected in said
     assert said.count('\n') == 1 or words[1] == '--data-root'
     assert {path.name for path in tmp_path.iterdir()} == {'configs', 'tiny.py'}  # nothing was begun
+
+
+@pytest.mark.parametrize(
+    ('tool', 'option', 'values', 'least'),
+    [
+        (cli.benchmark, '--rounds', ['0'], 1),
+        (cli.benchmark, '--size', ['-3', '64'], 1),
+        (cli.complexity, '--size', ['0', '10'], 1),
+        (cli.train, '--skip-not-finite', ['-1'], 0),
+        (cli.train, '--skip-unreadable', ['few'], 0),
+    ],
+)
+def test_a_number_out_of_range_is_named_with_its_option(call, tool, option, values, least):
+    said = call(tool, LEAF, option, *values)
+    assert (said.code, said.out) == (2, '')
+    expected = f'argument {option}: expected a whole number from {least}, got {values[0]}'
+    assert said.err.splitlines()[-1].endswith(expected)
 
 
 def test_a_value_that_the_config_cannot_be_built_with_is_answered_in_one_line_and_traced_in_the_log(call):

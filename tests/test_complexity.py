@@ -156,7 +156,6 @@ def test_two_configs_of_one_name_are_two(tool, tmp_path):
 @pytest.mark.parametrize(
     ('words', 'sentence'),
     [
-        (['--size', '0', '10'], '--size 0 10: expected pixels, 1 or more'),
         (['--arch', 'huge'], "--arch: TransCNN has no arch 'huge'; known: tiny, small, medium, large"),
     ],
 )

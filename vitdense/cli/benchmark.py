@@ -17,7 +17,7 @@ from ..engine.console import make_console
 from ..engine.errors import UserError
 from ..engine.memory import keep_freed_memory
 from ..engine.settings import LOADERS
-from .command import run, use_sample
+from .command import positive, run, use_sample
 
 
 def benchmark() -> None:
@@ -32,25 +32,25 @@ def benchmark() -> None:
     p.add_argument(
         '--size',
         nargs=2,
-        type=int,
+        type=positive,
         action='append',
         metavar=('HEIGHT', 'WIDTH'),
         help='of the image (default: 768 1280); more than once: also how much more the larger ones take',
     )
-    p.add_argument('--batch', type=int, default=1, metavar='N')
+    p.add_argument('--batch', type=positive, default=1, metavar='N')
     p.add_argument('--train', action='store_true', help='forward and backward, not the forward alone')
     p.add_argument(
         '--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32', help='of autocast'
     )
     p.add_argument('--compile', action='store_true', help='through torch.compile')
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    p.add_argument('--threads', type=int, metavar='N', help='of the CPU (default: as torch has it)')
+    p.add_argument('--threads', type=positive, metavar='N', help='of the CPU (default: as torch has it)')
     p.add_argument(
         '--keep-memory',
         action='store_true',
         help='of the CPU, once it is freed, as tools/train.py and tools/test.py do',
     )
-    p.add_argument('--rounds', type=int, default=7, metavar='N', help='that are counted')
+    p.add_argument('--rounds', type=positive, default=7, metavar='N', help='that are counted')
     p.add_argument('--baseline', metavar='MODEL', help='that the ratios are to (default: the last)')
     p.add_argument('--data', metavar='CONFIG', help='also time the training pipeline of a config')
     p.add_argument('--sample', action='store_true', help='--data on the built-in drawn images')
@@ -63,12 +63,6 @@ def _benchmark(args: argparse.Namespace) -> None:
     baseline = args.baseline or args.models[-1]
     if baseline not in args.models:
         raise UserError(f'--baseline {baseline}: is none of the models: {", ".join(args.models)}')
-    for option in ('batch', 'rounds', 'threads'):
-        if getattr(args, option) is not None and getattr(args, option) < 1:
-            raise UserError(f'--{option} {getattr(args, option)}: expected 1 or more')
-    for height, width in args.size or ():
-        if min(height, width) < 1:
-            raise UserError(f'--size {height} {width}: expected pixels, 1 or more')
     _check_outputs(args)
     kept = args.keep_memory and keep_freed_memory()
     data = _data(args)

@@ -48,6 +48,22 @@ def data_parser(description: str) -> argparse.ArgumentParser:
     return p
 
 
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return _whole(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """A whole number from 0."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f'expected a whole number from {least}, got {text}')
+    return int(text)
+
+
 def _key_value(text: str) -> str:
     if '=' not in text.lstrip('='):
         raise UserError(f'--cfg-options {text}: expected KEY=VALUE')

@@ -7,10 +7,9 @@ from pathlib import Path
 from ..complexity import model_cost, table
 from ..engine import config
 from ..engine.console import make_console
-from ..engine.errors import UserError
 from ..engine.lint import check_arguments
 from ..engine.variant import set_arch
-from .command import run
+from .command import positive, run
 
 
 def complexity() -> None:
@@ -20,7 +19,7 @@ def complexity() -> None:
     p.add_argument(
         '--size',
         nargs=2,
-        type=int,
+        type=positive,
         metavar=('HEIGHT', 'WIDTH'),
         help='of the image (default: 800 1280 for detectors, 512 512 for segmentors)',
     )
@@ -31,8 +30,6 @@ def complexity() -> None:
 
 
 def _complexity(args: argparse.Namespace) -> None:
-    if args.size and min(args.size) < 1:
-        raise UserError(f'--size {args.size[0]} {args.size[1]}: expected pixels, 1 or more')
     costs = {}
     for path in args.configs:
         cfg = config.load_config(path)

@@ -10,7 +10,6 @@ from ..engine import work_dir
 from ..engine.amp import train_in_amp
 from ..engine.compiled import compile_parts
 from ..engine.console import make_console
-from ..engine.errors import UserError
 from ..engine.faults import told
 from ..engine.memory import keep_freed_memory
 from ..engine.preflight import Checked, PreflightHook
@@ -24,7 +23,7 @@ from ..engine.stop import StopHook
 from ..engine.together import together
 from ..engine.unreadable import RECORD
 from ..engine.unwrap import unwrapped
-from .command import model_parser, prepare, run
+from .command import model_parser, not_negative, prepare, run
 from .processes import agreed, join
 
 
@@ -42,13 +41,13 @@ def train() -> None:
     )
     p.add_argument(
         '--skip-not-finite',
-        type=int,
+        type=not_negative,
         metavar='N',
         help='go on after up to N losses or gradients that are not finite, without a step (default: 0)',
     )
     p.add_argument(
         '--skip-unreadable',
-        type=int,
+        type=not_negative,
         metavar='N',
         help='go on without up to N images that cannot be read (default: stop at the first)',
     )
@@ -66,11 +65,8 @@ def _train(args: argparse.Namespace) -> None:
     if args.amp:
         train_in_amp(cfg)
     for option in ('skip_not_finite', 'skip_unreadable'):
-        if (count := getattr(args, option)) is None:
-            continue
-        if count < 0:
-            raise UserError(f'--{option.replace("_", "-")} {count}: expected 0 or more')
-        cfg[option] = count
+        if (count := getattr(args, option)) is not None:
+            cfg[option] = count
     join(cfg, args.local_rank)
     name = Path(args.config).stem
     if args.resume:
