@@ -8,7 +8,7 @@ one state into the next, and the states of the stages named by `out_indices` lea
                      (B, C_0, ⌈H/s_0⌉, ⌈W/s_0⌉)  (B, C_n, ⌈H/s_n⌉, ⌈W/s_n⌉)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -231,8 +231,8 @@ class Pyramid(BaseModule):
             )
 
 
-def _length(value: Any, otherwise: int | None = None) -> int | None:
-    return len(value) if isinstance(value, Sequence) and not isinstance(value, str) else otherwise
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, Sequence) and not isinstance(value, str) else None
 
 
 def _check_heads(name: str, arch: Mapping[str, Any]) -> None:
@@ -258,14 +258,13 @@ class Blocks(nn.Sequential):
         self.with_cp = with_cp
 
     def forward(self, state: Any) -> Any:
+        if not (self.with_cp and torch.is_grad_enabled()):
+            return super().forward(state)
         for block in self:
-            if self.with_cp and torch.is_grad_enabled() and torch.compiler.is_compiling():
-                state = checkpoint(block, state, use_reentrant=False)  # a buffer is written once in a graph
-            elif self.with_cp and torch.is_grad_enabled():
-                contexts: Callable = partial(_recompute_contexts, block)
-                state = checkpoint(block, state, use_reentrant=False, context_fn=contexts)
-            else:
-                state = block(state)
+            # a compiled graph writes a buffer once by itself
+            compiling = torch.compiler.is_compiling()
+            options = {} if compiling else dict(context_fn=partial(_recompute_contexts, block))
+            state = checkpoint(block, state, use_reentrant=False, **options)
         return state
 
 

@@ -234,12 +234,10 @@ class SuperViT(Pyramid):
             a, channels, strides, out_indices, frozen_stages, norm_eval, with_cp, init_cfg, len(pruned) + 1
         )
         self.scale, self.keep_rate = scale, keep_rate
-        self.scales = [scale] if scales is None else scales
-        self.keep_rates = [keep_rate] if keep_rates is None else keep_rates
-        for name in ('scales', 'keep_rates'):
-            dials = getattr(self, name)
-            if isinstance(dials, str) or not isinstance(dials, Sequence) or not dials:
+        for name, dials in dict(scales=scales, keep_rates=keep_rates).items():
+            if dials is not None and (isinstance(dials, str) or not isinstance(dials, Sequence) or not dials):
                 raise ValueError(f'SuperViT: {name}={dials!r}: expected a list of one or more numbers')
+        self.scales, self.keep_rates = list(scales or [scale]), list(keep_rates or [keep_rate])
         for dial in [scale, keep_rate, *self.scales, *self.keep_rates]:
             self._check_dial(dial)
 

@@ -89,10 +89,6 @@ def _legible(text: str) -> str:
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
 
 
-def plural(count: int, noun: str) -> str:
-    return f'{count or "no"} {noun}' + ('' if count in (0, 1) else 's')
-
-
 def listed(values: Any) -> str:
     """Values side by side, the first few."""
     values = list(values)

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .findings import EXAMPLES, Findings, Kind, plural
+from ..engine.console import plural
+from .findings import EXAMPLES, Findings, Kind
 
 
 def report(console: Console, splits: Sequence[Findings]) -> bool:

@@ -4,7 +4,6 @@ import filecmp
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
@@ -13,6 +12,7 @@ from mmseg.datasets import BaseSegDataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..engine.config import leaves
 from ..engine.console import say, shown
 from ..engine.errors import UserError
 from .coco import CocoCheck
@@ -31,10 +31,7 @@ def check_config(cfg: Config, console: Console) -> bool:
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     datasets = [
-        leaf
-        for split in ('train', 'val')
-        if cfg.get(f'{split}_dataloader')
-        for leaf in _leaves(split, cfg[f'{split}_dataloader'].dataset)
+        named for split in ('train', 'val') for named in _parts(split, cfg.get(f'{split}_dataloader'))
     ]
     if not datasets:
         raise UserError(f'{shown(cfg.filename)}: has no train or val dataset')
@@ -76,13 +73,11 @@ def check_dataset(split: str, dataset: dict, progress: Progress | None = None) -
     return found
 
 
-def _leaves(name: str, dataset: dict) -> Iterator[tuple[str, Any]]:
-    """The datasets with files of their own: those inside a wrapper such as RepeatDataset or ConcatDataset."""
-    inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
-    if not inner:
-        yield name, dataset
-    for number, child in enumerate(inner, 1):
-        yield from _leaves(f'{name} {number}' if len(inner) > 1 else name, child)
+def _parts(split: str, loader: dict | None) -> Iterator[tuple[str, dict]]:
+    """The datasets of a split with their names: `train`, or `train 1`, `train 2` of several."""
+    parts = list(leaves(loader))
+    for number, dataset in enumerate(parts, 1):
+        yield f'{split} {number}' if len(parts) > 1 else split, dataset
 
 
 def _overlaps(splits: Sequence[Findings], progress: Progress) -> None:

@@ -102,8 +102,8 @@ def point_data_at(cfg: Config, root: str) -> None:
     Raises:
         UserError: datasets and evaluators that read from several places.
     """
-    leaves = [leaf for loader in LOADERS for leaf in _leaves(cfg.get(loader))]
-    roots = {leaf['data_root'] for leaf in leaves if leaf.get('data_root')}
+    datasets = [leaf for loader in LOADERS for leaf in leaves(cfg.get(loader))]
+    roots = {dataset['data_root'] for dataset in datasets if dataset.get('data_root')}
     if len(roots) > 1:
         raise UserError(
             f'--data-root {root}: the datasets of the config lie in several folders: '
@@ -112,8 +112,8 @@ def point_data_at(cfg: Config, root: str) -> None:
     old, new = next(iter(roots), ''), f'{str(root).rstrip("/")}/'
     if 'data_root' in cfg:
         cfg.data_root = new
-    for leaf in leaves:
-        leaf['data_root'] = new
+    for dataset in datasets:
+        dataset['data_root'] = new
     for evaluator in EVALUATORS:
         for one in _several(cfg.get(evaluator)):
             if 'ann_file' in one:
@@ -127,7 +127,7 @@ def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
         UserError: what is missing, the layout that is expected, and what else can be done.
     """
     missing, expected = [], []
-    datasets = [leaf for loader in loaders for leaf in _leaves(cfg.get(loader))]
+    datasets = [leaf for loader in loaders for leaf in leaves(cfg.get(loader))]
     for dataset in datasets:
         for path in _places(dataset):
             if path not in expected:
@@ -147,12 +147,12 @@ def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
         )
 
 
-def _leaves(loader: dict | None) -> Iterator[dict]:
+def leaves(loader: dict | None) -> Iterator[dict]:
     """The datasets with files of their own, inside wrappers such as RepeatDataset or ConcatDataset."""
     inside = [one['dataset'] for one in _several(loader) if isinstance(one.get('dataset'), dict)]
     inside += [one for wrapper in _several(loader) for one in wrapper.get('datasets') or ()]
     for dataset in inside:
-        wrapped = list(_leaves(dataset))
+        wrapped = list(leaves(dataset))
         yield from wrapped or [dataset]
 
 

@@ -88,6 +88,10 @@ def file_only(logger: logging.Logger) -> None:
         warnings.addHandler(_early)
 
 
+def plural(count: int, noun: str) -> str:
+    return f'{count or "no"} {noun}' + ('' if count in (0, 1) else 's')
+
+
 def shown(path: str | Path) -> str:
     """A path as a person would type it: relative to the working folder where it lies inside."""
     path = Path(path).absolute()

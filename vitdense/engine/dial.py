@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..complexity import cost
 from .errors import UserError
+from .progress import score_name
 from .unwrap import unwrapped
 
 
@@ -92,17 +93,13 @@ def table(points: Sequence[Point]) -> Table:
     names = [name for name, value in points[0].scores.items() if value != -1]
     height, width = points[0].size
     shown = Table(title=f'dials (multiply-adds of the backbone at {height}×{width})', title_justify='left')
-    for column in ('scale', 'keep rate', 'multiply-adds', 'time', *(_short(name) for name in names)):
+    for column in ('scale', 'keep rate', 'multiply-adds', 'time', *(score_name(name) for name in names)):
         shown.add_column(column, justify='right')
     for setting, scores, multiply_adds, _, seconds in points:
         cost = f'{multiply_adds / 1e9:#.3g} G', f'{1000 * seconds:.0f} ms'
         values = (f'{scores[name]:.3f}' if name in scores else '–' for name in names)
         shown.add_row(f'{setting.scale:.3g}', f'{setting.keep_rate:.3g}', *cost, *values)
     return shown
-
-
-def _short(name: str) -> str:
-    return name.split('/')[-1].replace('_', ' ')
 
 
 def _first_image(runner: Runner, model: Any) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from .. import __version__, mmcv_ops
 from .amp import is_mixed, wrapper_here
 from .compiled import is_compiled
-from .console import shown
+from .console import plural, shown
 from .unwrap import unwrapped
 
 
@@ -78,7 +78,7 @@ def _schedule(runner: Runner) -> str:
     every = f'validation every {runner.train_loop.val_interval} iterations'
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
         length = f'{runner.max_epochs} epochs of {len(runner.train_dataloader)} iterations'
-        every = f'validation every {_plural(runner.train_loop.val_interval, "epoch")}'
+        every = f'validation every {plural(runner.train_loop.val_interval, "epoch")}'
     if not runner.val_dataloader:
         every = 'no validation'
     return f'{length}, {batches}, {every}'
@@ -105,14 +105,10 @@ def _norms(model: torch.nn.Module) -> str:
 
 def _device(runner: Runner) -> str:
     kind = get_device()
-    name = f'cpu, {_plural(torch.get_num_threads(), "thread")}'
+    name = f'cpu, {plural(torch.get_num_threads(), "thread")}'
     if kind == 'cuda':
         name = torch.cuda.get_device_name()
     model = unwrapped(runner)
     mixed = wrapper_here() if is_mixed(model) else runner.optim_wrapper
     precision = getattr(mixed, 'precision', 'float32')
     return f'{name}, {precision}' + (', compiled' if is_compiled(model) else '')
-
-
-def _plural(count: int, noun: str) -> str:
-    return f'{count} {noun}' + ('' if count == 1 else 's')

@@ -142,8 +142,13 @@ class ProgressHook(Hook):
         table.add_column('score')
         table.add_column('value', justify='right')
         for name, value in metrics.items():
-            table.add_row(name.split('/')[-1].replace('_', ' '), _number(value))
+            table.add_row(score_name(name), _number(value))
         self.console.print(table)
+
+
+def score_name(name: str) -> str:
+    """`coco/bbox_mAP_50` as a table calls it: `bbox mAP 50`."""
+    return name.split('/')[-1].replace('_', ' ')
 
 
 def _smoothed(runner: Runner) -> str:
