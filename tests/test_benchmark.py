@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense import backbones, cli
@@ -14,7 +15,7 @@ from vitdense.benchmark.contestants import PEERS, Setting, _backbone, contestant
 from vitdense.benchmark.memory import peak_memory
 from vitdense.benchmark.report import results
 from vitdense.benchmark.stopwatch import PRODUCT, WARM_UP, Timing, _timing, matrix_product, race
-from vitdense.complexity import cost
+from vitdense.complexity import _Count, cost
 
 CPU = torch.device('cpu')
 
@@ -91,6 +92,17 @@ def test_a_whole_model_predicts(name):
     entry = contestant(str(CONFIGS / name), setting())
     entry.run()
     assert entry.cost.parameters > 1e7
+
+
+def test_all_that_is_counted_of_a_detector_is_run(tmp_path):
+    cfg = Config.fromfile(CONFIGS / 'mask_rcnn_pit.py')
+    cfg.model.test_cfg.rpn.update(nms_pre=100, max_per_img=20)
+    cfg.model.test_cfg.rcnn.max_per_img = 7
+    cfg.dump(tmp_path / 'few.py')
+    entry = contestant(str(tmp_path / 'few.py'), setting(batch=1, size=(256, 256)))
+    with _Count() as ran:
+        entry.run()
+    assert ran.whole.multiply_adds == entry.cost.multiply_adds
 
 
 def test_ratios_and_shares_are_computed_from_what_was_timed():

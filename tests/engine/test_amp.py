@@ -9,6 +9,7 @@ from torch import nn
 from vitdense.engine.amp import (
     BFloat16OptimWrapper,
     Float16OptimWrapper,
+    autocast_here,
     is_mixed,
     predict_in_amp,
     train_in_amp,
@@ -84,7 +85,7 @@ def test_networks_predict_in_half_precision_and_answer_in_float32():
     model, image = Cascade(), torch.randn(3, 4)
     exact = model.backbone(image)
     assert not is_mixed(model)
-    predict_in_amp(model)
+    predict_in_amp(model, autocast_here())
     assert is_mixed(model)
     map, answers, placed = model(image)
     assert {map.dtype, *(answer.dtype for answer in answers), placed.dtype} == {torch.float32}

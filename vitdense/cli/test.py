@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 
 from ..engine import work_dir
-from ..engine.amp import predict_in_amp
+from ..engine.amp import autocast_here, predict_in_amp
 from ..engine.compiled import compile_parts
 from ..engine.console import make_console
 from ..engine.dial import Setting, sweep, table
@@ -51,7 +51,7 @@ def _test(args: argparse.Namespace) -> None:
     runner = VitdenseRunner.from_cfg(cfg)
     runner.register_hook(FuseHook())
     if args.amp:
-        predict_in_amp(unwrapped(runner))
+        predict_in_amp(unwrapped(runner), autocast_here())
     if args.compile:
         compile_parts(unwrapped(runner))
     progress = ProgressHook(console)

@@ -1,7 +1,7 @@
 """`--amp` on any device: bfloat16 on a CPU, float16 with a scaled loss on a GPU."""
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any
 
@@ -41,6 +41,13 @@ class Float16OptimWrapper(AmpOptimWrapper):
         super().__init__(loss_scale='dynamic', **kwargs)
 
 
+def autocast_here() -> torch.autocast:
+    """The one for the device that there is."""
+    if torch.cuda.is_available():
+        return torch.autocast('cuda', torch.float16)
+    return torch.autocast('cpu', torch.bfloat16)
+
+
 def wrapper_here() -> type[OptimWrapper]:
     """The one for the device that there is."""
     return Float16OptimWrapper if torch.cuda.is_available() else BFloat16OptimWrapper
@@ -53,8 +60,8 @@ def train_in_amp(cfg: Config) -> None:
     cfg.optim_wrapper.type = f'{wrapper.__module__}.{wrapper.__name__}'
 
 
-def predict_in_amp(model: nn.Module) -> None:
-    """Have a model's networks compute in mixed precision, and what is made of their answers in float32.
+def predict_in_amp(model: nn.Module, autocast: AbstractContextManager) -> None:
+    """Have a model's networks compute under autocast, and what is made of their answers in float32.
 
     Not the whole prediction, as MMEngine's loops have it: bfloat16 places the boxes of a large image to
     several pixels.
@@ -63,14 +70,13 @@ def predict_in_amp(model: nn.Module) -> None:
         for name in NETWORKS:
             part = owner._modules.get(name)
             for network in part if isinstance(part, nn.ModuleList) else [part] if part else []:
-                network.forward = _mixed(network.forward)
+                network.forward = _mixed(network.forward, autocast)
 
 
-def _mixed(forward: Callable) -> Callable:
+def _mixed(forward: Callable, autocast: AbstractContextManager) -> Callable:
     @wraps(forward)
     def mixed(*args: Any, **kwargs: Any) -> Any:
-        device, dtype = ('cuda', torch.float16) if torch.cuda.is_available() else ('cpu', torch.bfloat16)
-        with torch.autocast(device, dtype):
+        with autocast:
             answers = forward(*args, **kwargs)
         return tree_map(
             lambda x: x.float() if isinstance(x, Tensor) and x.is_floating_point() else x, answers
