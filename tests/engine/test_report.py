@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from vitdense.engine.report import SCORE, SIDE, _answers, _drawn, _headline, _palette, _records, draw_curves
+from vitdense.engine.report import SIDE, _answers, _drawn, _headline, _palette, _records, draw_curves
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -143,6 +144,18 @@ def test_a_mask_is_filled_and_an_image_without_anything_is_left_as_it_is():
     assert (nothing == 128).all()
 
 
+def test_a_pixel_is_coloured_for_the_surest_mask_alone_and_the_ground_truths_masks_are_drawn_too():
+    image = torch.full((3, 64, 64), 128, dtype=torch.uint8)
+    masks = torch.zeros(2, 64, 64, dtype=torch.bool)
+    masks[0, 20:40], masks[1, 10:60] = True, True
+    boxes = [[0, 0, 64, 64]] * 2
+    for stored in (masks, BitmapMasks(masks.numpy().astype('uint8'), 64, 64)):
+        picture = _drawn(image, instances(boxes, [0, 1], masks=stored), ('red', 'blue'), (RED, BLUE)).float()
+        both, one = (picture[:, row * SIDE // 64, SIDE // 2] for row in (30, 50))
+        assert both[0] > 180 > 70 > both[2] - 10
+        assert one[2] > 180 > 70 > one[0] - 10
+
+
 def test_a_label_map_is_coloured_and_unlabelled_pixels_are_not():
     labels = torch.full((1, 64, 64), 255)
     labels[:, :, :32] = 1
@@ -155,18 +168,18 @@ def test_a_label_map_is_coloured_and_unlabelled_pixels_are_not():
 
 def test_of_the_predictions_the_confident_ones_are_drawn_and_of_two_on_one_thing_the_better():
     places = [[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9], [41, 0, 50, 9]]
-    scores = torch.tensor([SCORE - 0.01, SCORE + 0.01, 0.9, 0.8])
+    scores = torch.tensor([0.39, 0.41, 0.9, 0.8])
     sample = DetDataSample(
         gt_instances=instances([[0, 0, 9, 9]] * 2, [0, 1]),
         pred_instances=instances(places, [0, 1, 2, 3], scores=scores),
     )
-    truth, prediction = _answers(sample)
+    truth, prediction = _answers(sample, 0.4)
     assert truth.labels.tolist() == [0, 1]
     assert sorted(prediction.labels.tolist()) == [1, 2]
 
 
 def test_a_segmentors_answers_are_label_maps():
     maps = [PixelData(data=torch.full((1, 4, 4), value)) for value in (0, 1)]
-    truth, prediction = _answers(SegDataSample(gt_sem_seg=maps[0], pred_sem_seg=maps[1]))
+    truth, prediction = _answers(SegDataSample(gt_sem_seg=maps[0], pred_sem_seg=maps[1]), 0.4)
     assert (truth.data == 0).all()
     assert (prediction.data == 1).all()

@@ -26,6 +26,7 @@ from .unwrap import unwrapped
 IMAGES = 6
 SIDE = 384  # pixels of the longer side of a drawn image
 SCORE = 0.4  # predictions below are not drawn
+SCORE_OF_REGIONS = 0.7  # nor these of a softmax over regions, which is surer of itself than a focal loss
 OVERLAP = 0.5  # of two predictions that overlap more, whatever their classes, the better one is drawn
 
 
@@ -65,6 +66,7 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> None:
     indices = [i * len(dataset) // count for i in range(count)]
     model = unwrapped(runner)
     model.eval()
+    least = SCORE_OF_REGIONS if hasattr(model, 'roi_head') else SCORE
     classes = dataset.metainfo['classes']
     palette = _palette(dataset.metainfo.get('palette'), len(classes))
     columns = min(3, count)
@@ -80,7 +82,9 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> None:
         # the file's own pixels: what the answers are in, whatever the pipeline did to the input
         image = torch.from_numpy(mmcv.imread(sample.img_path, channel_order='rgb')).permute(2, 0, 1)
         pair = axes[position // columns, 2 * (position % columns) :]
-        for ax, title, answer in zip(pair, ('ground truth', 'prediction'), _answers(sample), strict=False):
+        for ax, title, answer in zip(
+            pair, ('ground truth', 'prediction'), _answers(sample, least), strict=False
+        ):
             ax.imshow(_drawn(image, answer, classes, palette).permute(1, 2, 0))
             if position < columns:
                 ax.set_title(title, fontsize=11)
@@ -125,14 +129,14 @@ def _headline(record: dict) -> list[str]:
     return [name for name in record if name.endswith(('mAP', 'mAP_50', 'mIoU'))]
 
 
-def _answers(sample: BaseDataElement) -> Iterator[BaseDataElement]:
-    """The ground truth and the prediction of a sample: instances, or a label map."""
+def _answers(sample: BaseDataElement, least: float) -> Iterator[BaseDataElement]:
+    """The ground truth and the prediction of a sample: instances of at least a score, or a label map."""
     if 'pred_sem_seg' in sample:
         yield sample.gt_sem_seg
         yield sample.pred_sem_seg
     else:
         yield sample.gt_instances
-        found = sample.pred_instances[sample.pred_instances.scores >= SCORE]
+        found = sample.pred_instances[sample.pred_instances.scores >= least]
         yield found[nms(found.bboxes, found.scores, OVERLAP)]
 
 
@@ -149,8 +153,11 @@ def _drawn(image: Tensor, answer: Any, classes: Any, palette: Any) -> Tensor:
     if len(answer) == 0:
         return canvas
     own = [colours[label] for label in answer.labels.tolist()]
-    if 'masks' in answer and isinstance(answer.masks, Tensor):
-        masks = F.interpolate(answer.masks[:, None].float(), size, mode='nearest')[:, 0] > 0
+    if (masks := getattr(answer, 'masks', None)) is not None:
+        if not isinstance(masks, Tensor):  # MMDetection's, of the ground truth
+            masks = masks.to_tensor(torch.bool, 'cpu')
+        masks = F.interpolate(masks[:, None].float(), size, mode='nearest')[:, 0] > 0
+        masks &= masks.cumsum(0) == 1  # a pixel belongs to the surest of those that claim it
         canvas = draw_segmentation_masks(canvas, masks, alpha=0.5, colors=own)
     boxes = torch.as_tensor(getattr(answer.bboxes, 'tensor', answer.bboxes)).float()
     names = [classes[label] for label in answer.labels.tolist()]
