@@ -5,6 +5,7 @@ from vitdense.backbones import SuperViT
 backbone = dict(type=SuperViT, arch='deit_s', scales=[4 / 7, 5 / 7, 6 / 7, 1], keep_rates=[0.5, 0.7, 1])
 channels = [96, 192, 384, 384]
 strides = [4, 8, 16, 32]
+# norms, position tables and tokens take no weight decay, as in DeiT's training
 paramwise_cfg = dict(
     norm_decay_mult=0.0,
     custom_keys={'stem.positions': dict(decay_mult=0.0), 'stem.class_token': dict(decay_mult=0.0)},
