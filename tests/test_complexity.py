@@ -90,11 +90,14 @@ def test_the_parts_of_a_model_are_all_of_it(name):
     )
 
 
-def test_mmdetections_heads_cost_what_their_papers_say():
-    """RPN, box head on 1000 regions and mask head on 100, at 800 × 1280."""
+def test_the_heads_of_mask_rcnn_cost_what_their_layers_come_to():
+    """At 800 × 1280, on 1000 regions of 7 × 7 for their boxes and 100 of 14 × 14 for their masks."""
     parts = model_cost(Config.fromfile(CONFIGS / 'mask_rcnn_transcnn.py'))
-    giga = {name: round(part.layers / 1e9, 2) for name, part in parts.items()}
-    assert (giga['rpn_head'], giga['bbox_head'], giga['mask_head']) == (50.62, 14.30, 52.99)
+    cells = sum(-(-800 // stride) * -(-1280 // stride) for stride in (4, 8, 16, 32, 64))
+    assert parts['rpn_head'].layers == cells * 256 * (9 * 256 + 3 + 3 * 4)
+    assert parts['bbox_head'].layers == 1000 * 1024 * (7 * 7 * 256 + 1024 + 81 + 80 * 4)
+    convolutions, deconvolution, classes = 14**2 * 4 * 9 * 256, 28**2 * 256, 28**2 * 80
+    assert parts['mask_head'].layers == 100 * 256 * (convolutions + deconvolution + classes)
 
 
 @pytest.fixture
