@@ -89,13 +89,13 @@ def table(found: Mapping[str, Any]) -> Table:
         caption=f'{found["machine"]}; matrix product {found["matrix_product_rate"] / 1e9:.0f} GFLOP/s',
         caption_justify='left',
     )
-    shown.add_column('model')
+    shown.add_column('model', overflow='fold')  # a config's path can be long
     columns = [
         'parameters',
         'multiply-adds',
         'median',
         'quartiles',
-        f'× {found["baseline"]}',
+        f'× {Path(found["baseline"]).name.removesuffix(".py")}',
         'share',
         'memory',
     ]
