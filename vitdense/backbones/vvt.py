@@ -126,7 +126,7 @@ class ConvMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(_pointwise(x.permute(0, 3, 1, 2), self.fc1))
-        # in place where no gradient asks for its input: another map of this size costs a tenth of the whole
+        # in place where no gradient asks for its input: another map of this size costs up to a tenth of all
         gelu = F.gelu if torch.is_grad_enabled() else torch.ops.aten.gelu_
         return _pointwise(gelu(x), self.fc2).permute(0, 2, 3, 1)
 
