@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from small import CONFIGS
 
-from vitdense.engine.errors import UserError
+from vitdense.errors import UserError
 from vitdense.sample import CLASSES, SEG_CLASSES, SIZE
 from vitdense.sample.swap import CROP, swap_in
 

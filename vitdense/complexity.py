@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from .engine.errors import UserError
+from .errors import UserError
 
 aten = torch.ops.aten
 LAYERS = {aten.convolution, aten.mm, aten.addmm}  # a convolution's or a linear layer's

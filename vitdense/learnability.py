@@ -19,8 +19,8 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
+from .console import quiet, say
 from .engine.config import load_config
-from .engine.console import quiet, say
 from .engine.memory import keep_freed_memory
 from .engine.settings import LOADERS
 from .sample import SIZE

@@ -5,9 +5,9 @@ from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense.engine.config import check_data, load_config, overwrite, point_data_at
-from vitdense.engine.errors import UserError
 from vitdense.engine.lint import check_arguments
 from vitdense.engine.settings import LOADERS
+from vitdense.errors import UserError
 
 
 @pytest.fixture(params=['a Python-style config', 'its dumped text'])

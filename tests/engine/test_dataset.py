@@ -8,7 +8,7 @@ from mmdet.datasets import CocoDataset
 from mmengine.dataset import ConcatDataset, RepeatDataset
 
 from vitdense.engine.dataset import build_dataset
-from vitdense.engine.errors import UserError
+from vitdense.errors import UserError
 
 IMAGE = dict(id=1, file_name='1.jpg', width=20, height=10)
 BOX = dict(id=1, image_id=1, category_id=2, bbox=[1, 1, 8, 8], area=64, iscrowd=0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitdense.engine.dial import Setting, sweep
-from vitdense.engine.errors import UserError
+from vitdense.errors import UserError
 
 
 @pytest.mark.parametrize(

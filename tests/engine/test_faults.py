@@ -19,10 +19,10 @@ from mmseg.datasets.transforms import LoadAnnotations
 
 from vitdense import sample
 from vitdense.checkpoint import read
-from vitdense.engine.errors import UserError
 from vitdense.engine.faults import told
 from vitdense.engine.records import RECORDS
 from vitdense.engine.unreadable import Readable, Unreadable
+from vitdense.errors import UserError
 
 
 class Deadly(Points):

@@ -8,8 +8,8 @@ import pytest
 from mmengine.config import Config
 from small import CONFIGS
 
-from vitdense.engine.errors import UserError
 from vitdense.engine.lint import _files, arguments, check_arguments
+from vitdense.errors import UserError
 from vitdense.sample.swap import swap_in
 
 LEAVES = sorted(CONFIGS.glob('*.py'))

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense.checkpoint import read
-from vitdense.engine.errors import UserError
 from vitdense.engine.records import RECORDS
 from vitdense.engine.resumed import differences, go_on
+from vitdense.errors import UserError
 
 
 def end(folder):

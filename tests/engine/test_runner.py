@@ -12,9 +12,9 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from vitdense.checkpoint import read
-from vitdense.engine.errors import UserError
 from vitdense.engine.records import RECORDS
 from vitdense.engine.runner import check_state
+from vitdense.errors import UserError
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitdense.engine.errors import UserError
 from vitdense.engine.work_dir import HOME, last_checkpoint, new_work_dir, resumed_run
+from vitdense.errors import UserError
 
 
 @pytest.fixture(autouse=True)

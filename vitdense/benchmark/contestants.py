@@ -17,7 +17,7 @@ from .. import backbones
 from ..complexity import Cost, cost, model_cost
 from ..engine.amp import predict_in_amp
 from ..engine.config import load_config
-from ..engine.errors import UserError
+from ..errors import UserError
 
 # MMDetection's own, as its configs of these names build them, but that in a training step all norms take the
 # batch's statistics.

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ..engine.console import make_console
+from ..console import make_console
 from .command import data_parser, prepare, run
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
+from ..console import quiet
 from ..engine import config
-from ..engine.console import quiet
-from ..engine.errors import OwnError, UserError
 from ..engine.finite import NotFinite
 from ..engine.lint import check_arguments
 from ..engine.stop import Stopped
 from ..engine.variant import set_arch
+from ..errors import OwnError, UserError
 from .processes import STARTERS
 
 

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from ..complexity import model_cost, table
+from ..console import make_console
 from ..engine import config
-from ..engine.console import make_console
 from ..engine.lint import check_arguments
 from ..engine.variant import set_arch
 from .command import positive, run

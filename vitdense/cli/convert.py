@@ -3,9 +3,9 @@
 import argparse
 
 from ..checkpoint import Refused
+from ..console import make_console
 from ..convert import convert as write
-from ..engine.console import make_console
-from ..engine.errors import UserError
+from ..errors import UserError
 from .command import run
 
 

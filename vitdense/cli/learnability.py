@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ..engine.console import make_console
+from ..console import make_console
 from ..learnability import fit_all
 from .command import run
 

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, init_dist, is_distributed
 
-from ..engine.errors import UserError
+from ..errors import UserError
 
 # What starts several processes, by launcher, and what it then sets in their environments.
 STARTERS = {

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
+from ..console import make_console
 from ..engine import work_dir
 from ..engine.amp import autocast_here, predict_in_amp
 from ..engine.compiled import compile_parts
-from ..engine.console import make_console
 from ..engine.dial import Setting, sweep, table
-from ..engine.errors import UserError
 from ..engine.faults import told
 from ..engine.fuse import FuseHook
 from ..engine.memory import keep_freed_memory
@@ -20,6 +19,7 @@ from ..engine.report import draw_predictions
 from ..engine.runner import VitdenseRunner
 from ..engine.settings import LOADERS
 from ..engine.unwrap import unwrapped
+from ..errors import UserError
 from .command import model_parser, prepare, run
 from .processes import agreed, join
 

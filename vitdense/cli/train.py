@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
+from ..console import make_console
 from ..engine import work_dir
 from ..engine.amp import train_in_amp
 from ..engine.compiled import compile_parts
-from ..engine.console import make_console
 from ..engine.faults import told
 from ..engine.memory import keep_freed_memory
 from ..engine.preflight import Checked, PreflightHook

@@ -12,9 +12,9 @@ from mmseg.datasets import BaseSegDataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..console import say, shown
 from ..engine.config import leaves
-from ..engine.console import say, shown
-from ..engine.errors import UserError
+from ..errors import UserError
 from .coco import CocoCheck
 from .findings import Findings, Kind
 from .label_maps import LabelMapCheck

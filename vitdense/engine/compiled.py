@@ -8,7 +8,7 @@ import logging
 import torch
 from torch import nn
 
-from .errors import UserError
+from ..errors import UserError
 
 PARTS = ('backbone', 'neck')
 BACKEND = 'inductor'

@@ -9,8 +9,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .console import shown
-from .errors import UserError
+from ..console import shown
+from ..errors import UserError
 from .lint import arguments, kinds
 from .settings import LOADERS, OF_A_RUNNER, SETTINGS
 

@@ -9,8 +9,8 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from .console import shown
-from .errors import UserError
+from ..console import shown
+from ..errors import UserError
 
 
 def build_dataset(config: dict) -> Any:

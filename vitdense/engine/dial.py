@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from rich.table import Table
 
 from ..complexity import cost
-from .errors import UserError
+from ..errors import UserError
 from .progress import score_name
 from .unwrap import unwrapped
 

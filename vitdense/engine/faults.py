@@ -9,7 +9,7 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
-from .errors import OwnError
+from ..errors import OwnError
 from .save import save_if_whole
 from .unreadable import Unreadable
 

@@ -16,7 +16,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
-from .console import make_console, say, shown
+from ..console import make_console, say, shown
 from .unwrap import unwrapped
 
 FOLDER = 'not_finite'

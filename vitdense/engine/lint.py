@@ -19,8 +19,8 @@ from mmengine.runner import BaseLoop, Runner
 from mmengine.utils import get_object_from_string
 from torch import nn
 
-from .console import shown
-from .errors import UserError
+from ..console import shown
+from ..errors import UserError
 from .settings import OF_A_RUNNER, settings
 
 REGISTRIES = [

@@ -11,9 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops
+from ..console import plural, shown
 from .amp import is_mixed, wrapper_here
 from .compiled import is_compiled
-from .console import plural, shown
 from .unwrap import unwrapped
 
 

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from .console import say, shown
+from ..console import say, shown
 from .preamble import preamble
 
 SECONDS_BETWEEN_LINES = 15  # where there is no terminal

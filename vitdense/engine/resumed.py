@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..checkpoint import read
-from .errors import UserError
+from ..errors import UserError
 from .records import RECORDS
 
 # Of this process and not of the training.

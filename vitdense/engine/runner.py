@@ -18,9 +18,9 @@ from mmengine.runner import CheckpointLoader, Runner
 from torch.utils.data import DataLoader
 
 from ..checkpoint import local, read
-from .console import file_only, shown
+from ..console import file_only, shown
+from ..errors import UserError
 from .dataset import build_dataset
-from .errors import UserError
 from .exact import PlaceHook, place
 from .finite import FiniteHook
 from .keep import KeepHook

@@ -17,7 +17,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from .errors import UserError
+from ..errors import UserError
 from .mean_norms import average_statistics
 from .runner import VitdenseRunner
 

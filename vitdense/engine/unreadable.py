@@ -4,9 +4,9 @@ from multiprocessing import RawArray, Value
 from pathlib import Path
 from typing import Any
 
+from ..console import shown
+from ..errors import OwnError
 from .around import Around
-from .console import shown
-from .errors import OwnError
 
 RECORD = 'unreadable.txt'
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from ..backbones.pyramid import Pyramid
-from .errors import UserError
+from ..errors import UserError
 
 
 def set_arch(cfg: Config, arch: str) -> None:

@@ -18,8 +18,8 @@ except ImportError:  # not where there is none of it, as on Windows
     fcntl = None
 
 from ..checkpoint import check_sums
-from .console import make_console, shown
-from .errors import UserError
+from ..console import make_console, shown
+from ..errors import UserError
 
 HOME = Path('work_dirs')
 LOCK = '.lock'

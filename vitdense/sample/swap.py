@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
-from ..engine.errors import UserError
 from ..engine.settings import LOADERS
+from ..errors import UserError
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
 

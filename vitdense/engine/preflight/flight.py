@@ -7,8 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
 
-from ..console import say
-from ..errors import UserError
+from ...console import say
+from ...errors import UserError
 from ..together import together
 from ..unwrap import unwrapped
 from .classes import classes

@@ -8,7 +8,7 @@ import warnings
 import pytest
 from mmengine.logging import MMLogger
 
-from vitdense.engine.console import file_only, make_console, quiet, say, shown
+from vitdense.console import file_only, make_console, quiet, say, shown
 
 
 @pytest.fixture
