@@ -19,10 +19,10 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
+from .config.read import load_config
+from .config.settings import LOADERS
 from .console import quiet, say
-from .engine.config import load_config
 from .engine.memory import keep_freed_memory
-from .engine.settings import LOADERS
 from .sample import SIZE
 from .sample.swap import name_of, swap_in
 

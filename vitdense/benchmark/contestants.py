@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from .. import backbones
 from ..complexity import Cost, cost, model_cost
+from ..config.read import load_config
 from ..engine.amp import predict_in_amp
-from ..engine.config import load_config
 from ..errors import UserError
 
 # MMDetection's own, as its configs of these names build them, but that in a training step all norms take the

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from ..engine.config import check_data
+from ..config.read import check_data
 
 IMAGES = 200
 

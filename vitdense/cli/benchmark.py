@@ -12,10 +12,10 @@ from ..benchmark import report
 from ..benchmark.contestants import Setting
 from ..benchmark.loading import loading
 from ..benchmark.measure import measure
+from ..config import read as config
+from ..config.settings import LOADERS
 from ..console import make_console
-from ..engine import config
 from ..engine.memory import keep_freed_memory
-from ..engine.settings import LOADERS
 from ..errors import UserError
 from .command import positive, run, use_sample
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
+from ..config import read as config
+from ..config.lint import check_arguments
+from ..config.variant import set_arch
 from ..console import quiet
-from ..engine import config
 from ..engine.finite import NotFinite
-from ..engine.lint import check_arguments
 from ..engine.stop import Stopped
-from ..engine.variant import set_arch
 from ..errors import OwnError, UserError
 from .processes import STARTERS
 

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 from ..complexity import model_cost, table
+from ..config import read as config
+from ..config.lint import check_arguments
+from ..config.variant import set_arch
 from ..console import make_console
-from ..engine import config
-from ..engine.lint import check_arguments
-from ..engine.variant import set_arch
 from .command import positive, run
 
 

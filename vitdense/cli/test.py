@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
+from ..config.settings import LOADERS
 from ..console import make_console
 from ..engine import work_dir
 from ..engine.amp import autocast_here, predict_in_amp
@@ -17,7 +18,6 @@ from ..engine.memory import keep_freed_memory
 from ..engine.progress import ProgressHook, say_files
 from ..engine.report import draw_predictions
 from ..engine.runner import VitdenseRunner
-from ..engine.settings import LOADERS
 from ..engine.unwrap import unwrapped
 from ..errors import UserError
 from .command import model_parser, prepare, run

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
+from ..config.settings import LOADERS
 from ..console import make_console
 from ..engine import work_dir
 from ..engine.amp import train_in_amp
@@ -17,7 +18,6 @@ from ..engine.progress import ProgressHook, say_files
 from ..engine.report import draw_curves, draw_predictions
 from ..engine.resumed import go_on
 from ..engine.runner import VitdenseRunner
-from ..engine.settings import LOADERS
 from ..engine.sharded import ShardedRunner
 from ..engine.stop import StopHook
 from ..engine.together import together

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
-from ..engine.settings import LOADERS
+from ..config.settings import LOADERS
 from ..errors import UserError
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 

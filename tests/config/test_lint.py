@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 from small import CONFIGS
 
-from vitdense.engine.lint import _files, arguments, check_arguments
+from vitdense.config.lint import _files, arguments, check_arguments
 from vitdense.errors import UserError
 from vitdense.sample.swap import swap_in
 

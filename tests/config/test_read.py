@@ -4,9 +4,9 @@ import pytest
 from mmengine.config import Config
 from small import CONFIGS
 
-from vitdense.engine.config import check_data, load_config, overwrite, point_data_at
-from vitdense.engine.lint import check_arguments
-from vitdense.engine.settings import LOADERS
+from vitdense.config.lint import check_arguments
+from vitdense.config.read import check_data, load_config, overwrite, point_data_at
+from vitdense.config.settings import LOADERS
 from vitdense.errors import UserError
 
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from vitdense.backbones import PiT, TransCNN
-from vitdense.engine.variant import set_arch
+from vitdense.config.variant import set_arch
 from vitdense.errors import UserError
 
 LEAF = Path(__file__).parents[2] / 'configs' / 'retinanet_transcnn.py'
