@@ -8,8 +8,8 @@ import time
 import torch
 from small import ARCH, REPOSITORY
 
-from vitdense import sample
 from vitdense.checkpoint import read
+from vitdense.data import sample
 from vitdense.engine.records import RECORDS
 
 ITERATIONS = 27

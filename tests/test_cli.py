@@ -19,8 +19,9 @@ import pytest
 import torch
 from small import ARCH, REPOSITORY, Hostile, workplace
 
-from vitdense import cli, sample
+from vitdense import cli
 from vitdense.backbones import TransCNN
+from vitdense.data import sample
 from vitdense.engine.work_dir import LOCK
 
 LEAF = REPOSITORY / 'configs' / 'retinanet_transcnn.py'

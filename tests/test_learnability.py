@@ -6,8 +6,8 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from small import CONFIGS
 
 from vitdense import cli
+from vitdense.data.sample.swap import swap_in
 from vitdense.learnability import Fit, narrow
-from vitdense.sample.swap import swap_in
 
 
 @pytest.mark.parametrize('name', ['retinanet_pit', 'mask_rcnn_vvt', 'pspnet_hatnet'])

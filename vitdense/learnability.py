@@ -22,9 +22,9 @@ from rich.table import Table
 from .config.read import load_config
 from .config.settings import LOADERS
 from .console import quiet, say
+from .data.sample import SIZE
+from .data.sample.swap import name_of, swap_in
 from .engine.memory import keep_freed_memory
-from .sample import SIZE
-from .sample.swap import name_of, swap_in
 
 IMAGES = 8
 ITERATIONS = 400

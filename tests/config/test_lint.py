@@ -9,8 +9,8 @@ from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense.config.lint import _files, arguments, check_arguments
+from vitdense.data.sample.swap import swap_in
 from vitdense.errors import UserError
-from vitdense.sample.swap import swap_in
 
 LEAVES = sorted(CONFIGS.glob('*.py'))
 

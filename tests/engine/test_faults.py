@@ -17,11 +17,11 @@ from mmengine.hooks import Hook
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
-from vitdense import sample
 from vitdense.checkpoint import read
+from vitdense.data import sample
+from vitdense.data.unreadable import Readable, Unreadable
 from vitdense.engine.faults import told
 from vitdense.engine.records import RECORDS
-from vitdense.engine.unreadable import Readable, Unreadable
 from vitdense.errors import UserError
 
 

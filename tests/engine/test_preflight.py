@@ -6,7 +6,8 @@ import pytest
 import torch
 from small import ARCH, Hostile, workplace
 
-from vitdense import cli, sample
+from vitdense import cli
+from vitdense.data import sample
 
 SMALL = f"""'''Small enough for a test.'''
 from mmengine.config import read_base

@@ -16,7 +16,7 @@ def check_data() -> None:
 
 def _check_data(args: argparse.Namespace) -> None:
     cfg = prepare(args, ())
-    from ..data_check import check_config  # brings MMDetection and MMSegmentation, which takes a while
+    from ..data.check import check_config  # brings MMDetection and MMSegmentation, which takes a while
 
     if not check_config(cfg, make_console()):
         sys.exit(1)

@@ -124,7 +124,7 @@ def prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
 
 def use_sample(cfg: Config) -> None:
     """Put the sample world in place of the config's data; drawn, where it was not yet."""
-    from ..sample.swap import swap_in
+    from ..data.sample.swap import swap_in
 
     try:
         swap_in(cfg)

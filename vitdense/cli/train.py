@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 
 from ..config.settings import LOADERS
 from ..console import make_console
+from ..data.unreadable import RECORD
 from ..engine import work_dir
 from ..engine.amp import train_in_amp
 from ..engine.compiled import compile_parts
@@ -21,7 +22,6 @@ from ..engine.runner import VitdenseRunner
 from ..engine.sharded import ShardedRunner
 from ..engine.stop import StopHook
 from ..engine.together import together
-from ..engine.unreadable import RECORD
 from ..engine.unwrap import unwrapped
 from .command import model_parser, not_negative, prepare, run
 from .processes import agreed, join

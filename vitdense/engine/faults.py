@@ -9,9 +9,9 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
+from ..data.unreadable import Unreadable
 from ..errors import OwnError
 from .save import save_if_whole
-from .unreadable import Unreadable
 
 # torch's words
 DIED = re.compile(r'DataLoader worker \(pid.*\) (?:is killed by signal: (\w+)|exited unexpectedly)')

@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader
 
 from ..checkpoint import local, read
 from ..console import file_only, shown
+from ..data.dataset import build_dataset
+from ..data.reproducible import PlaceHook, place
+from ..data.unreadable import Readable
 from ..errors import UserError
-from .dataset import build_dataset
-from .exact import PlaceHook, place
 from .finite import FiniteHook
 from .keep import KeepHook
 from .mean_loss import MeanLossHook
@@ -29,7 +30,6 @@ from .mean_norms import MeanNormsHook, average_statistics
 from .preflight.loaded import Loaded
 from .records import RECORDS
 from .save import Moments
-from .unreadable import Readable
 from .unwrap import unwrapped
 
 

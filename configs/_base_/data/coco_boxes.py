@@ -9,7 +9,7 @@ from mmdet.datasets import AspectRatioBatchSampler, CocoDataset
 from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs, RandomFlip, Resize
 from mmengine.dataset import DefaultSampler
 
-from vitdense.engine.coco_metric import TotalCocoMetric
+from vitdense.data.coco_metric import TotalCocoMetric
 
 data_root = 'data/coco/'
 

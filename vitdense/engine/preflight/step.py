@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ...benchmark.memory import peak_memory
-from ..exact import Place, seeded
+from ...data.reproducible import Place, seeded
 from ..unwrap import unwrapped
 from .finding import Finding, Level, named
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..console import shown
 from ..errors import OwnError
-from .around import Around
+from .dataset_wrapper import Around
 
 RECORD = 'unreadable.txt'
 
@@ -51,7 +51,7 @@ class Readable(Around):
         if not hasattr(self.dataset, 'get_data_info'):
             return None
         # here, because it brings the libraries along
-        from ..data_check.images import Damaged, attempt, label_map, picture_size
+        from .check.images import Damaged, attempt, label_map, picture_size
 
         info = self.dataset.get_data_info(index)
         for key, look in (('img_path', picture_size), ('seg_map_path', label_map)):

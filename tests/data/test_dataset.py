@@ -7,7 +7,7 @@ import pytest
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import ConcatDataset, RepeatDataset
 
-from vitdense.engine.dataset import build_dataset
+from vitdense.data.dataset import build_dataset
 from vitdense.errors import UserError
 
 IMAGE = dict(id=1, file_name='1.jpg', width=20, height=10)

@@ -18,9 +18,9 @@ from rich.console import Console
 from small import CONFIGS
 from small_data import CLASSES, coco_split, picture
 
-from vitdense import sample
-from vitdense.data_check import check_config, check_dataset
-from vitdense.data_check.report import report
+from vitdense.data import sample
+from vitdense.data.check import check_config, check_dataset
+from vitdense.data.check.report import report
 
 
 @pytest.mark.parametrize('name', ['mask_rcnn_transcnn', 'pspnet_transcnn'])

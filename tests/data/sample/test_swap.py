@@ -6,9 +6,9 @@ import pytest
 from mmengine.config import Config
 from small import CONFIGS
 
+from vitdense.data.sample import CLASSES, SEG_CLASSES, SIZE
+from vitdense.data.sample.swap import CROP, swap_in
 from vitdense.errors import UserError
-from vitdense.sample import CLASSES, SEG_CLASSES, SIZE
-from vitdense.sample.swap import CROP, swap_in
 
 
 def test_a_dataset_inside_another_cannot_be_swapped():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vitdense.sample.things import INK, draw_parts
+from .things import INK, draw_parts
 
 _FINE = 4  # drawn at 4 times the resolution, then averaged: soft edges from integer arithmetic
 _BITS = 4  # fractional bits of the corners that OpenCV fills

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vitdense.engine.exact import place
+from vitdense.data.reproducible import place
 
 
 class Numbers(Dataset):

@@ -7,9 +7,9 @@ SIZE, COUNTS    the usual image side in pixels, the number of images in each spl
 VERSION         of the drawn world
 """
 
-from vitdense.sample.layout import VERSION, root
-from vitdense.sample.things import CLASSES
-from vitdense.sample.world import COUNTS, SEG_CLASSES, SIZE
+from .layout import VERSION, root
+from .things import CLASSES
+from .world import COUNTS, SEG_CLASSES, SIZE
 
 THING_PALETTE = ((235, 90, 70), (250, 190, 60), (60, 190, 170), (170, 96, 200), (60, 120, 230))
 SEG_PALETTE = ((170, 214, 236), (38, 104, 150), (232, 206, 158), (124, 168, 84), *THING_PALETTE)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from small_data import HEIGHT, WIDTH, labels, picture
 
-from vitdense.data_check.images import Damaged, label_map, picture_size
+from vitdense.data.check.images import Damaged, label_map, picture_size
 
 
 def encoded(image_format, mode='RGB', **options):

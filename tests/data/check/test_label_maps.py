@@ -9,7 +9,7 @@ from mmseg.datasets import ADE20KDataset
 from PIL import Image
 from small_data import HEIGHT, WIDTH, labels
 
-from vitdense.data_check import check_dataset
+from vitdense.data.check import check_dataset
 
 WHERE = 'annotations/training/b.png'
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitdense.data_check.annotations import problems
+from vitdense.data.check.annotations import problems
 
 NUMBER = 'expected four finite numbers, [x, y, width, height]'
 

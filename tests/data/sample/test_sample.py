@@ -22,9 +22,9 @@ from mmseg.datasets.transforms import PackSegInputs
 from mmseg.evaluation import IoUMetric
 from pycocotools.coco import COCO
 
-from vitdense import sample
-from vitdense.sample import layout
-from vitdense.sample.world import AWKWARD, draw_scene
+from vitdense.data import sample
+from vitdense.data.sample import layout
+from vitdense.data.sample.world import AWKWARD, draw_scene
 
 SPLITS = ('train', 'val')
 PACKAGE = str(Path(sample.__file__).parents[1])

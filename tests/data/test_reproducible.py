@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-from vitdense.engine.exact import Place, PlacedBatches, place, seed_all, seeded
+from vitdense.data.reproducible import Place, PlacedBatches, place, seed_all, seeded
 
 
 class Chances(Dataset):
@@ -111,7 +111,7 @@ def test_the_samples_of_several_processes_are_those_of_one_with_the_same_batch(b
     def batches(size, rank, world):
         with patch('mmengine.dataset.sampler.get_dist_info', return_value=(rank, world)):
             sampler = InfiniteSampler(Chances(), shuffle=True, seed=seed)
-        with patch('vitdense.engine.exact.get_dist_info', return_value=(rank, world)):
+        with patch('vitdense.data.reproducible.get_dist_info', return_value=(rank, world)):
             made = iter(PlacedBatches(BatchSampler(sampler, size, drop_last=False)))
             return [[(int(i), i.epoch, i.number) for i in next(made)] for _ in range(4)]
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..console import plural
+from ...console import plural
 from .findings import EXAMPLES, Findings, Kind
 
 

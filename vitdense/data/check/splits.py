@@ -12,9 +12,9 @@ from mmseg.datasets import BaseSegDataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..config.read import leaves
-from ..console import say, shown
-from ..errors import UserError
+from ...config.read import leaves
+from ...console import say, shown
+from ...errors import UserError
 from .coco import CocoCheck
 from .findings import Findings, Kind
 from .label_maps import LabelMapCheck

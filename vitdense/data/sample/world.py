@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitdense.sample.grounds import GROUNDS, draw_grounds, noise
-from vitdense.sample.sprites import draw_sprite
-from vitdense.sample.things import CLASSES
+from .grounds import GROUNDS, draw_grounds, noise
+from .sprites import draw_sprite
+from .things import CLASSES
 
 SIZE = 128  # side of the usual image, in pixels
 COUNTS = {'train': 400, 'val': 80}

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
-from ..config.settings import LOADERS
-from ..errors import UserError
+from ...config.settings import LOADERS
+from ...errors import UserError
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vitdense.engine.coco_metric import TotalCocoMetric
+from vitdense.data.coco_metric import TotalCocoMetric
 
 BOX = [10, 10, 20, 20]
 

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vitdense.sample.things import CLASSES
-from vitdense.sample.world import COUNTS, draw_scene
+from .things import CLASSES
+from .world import COUNTS, draw_scene
 
 VERSION = 1  # of the pixels and annotations; a new number is a new folder, so no cache is ever out of date
 # Of CLASSES; with gaps, as in COCO, so that an id is never mistaken for an index.

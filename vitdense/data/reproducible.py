@@ -20,7 +20,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Sampler
 
-from .around import Around
+from .dataset_wrapper import Around
 from .workers import begin_worker
 
 
