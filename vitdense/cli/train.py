@@ -14,7 +14,6 @@ from ..engine.amp import train_in_amp
 from ..engine.compiled import compile_parts
 from ..engine.faults import told
 from ..engine.memory import keep_freed_memory
-from ..engine.preflight import Checked, PreflightHook
 from ..engine.progress import ProgressHook, say_files
 from ..engine.report import draw_curves, draw_predictions
 from ..engine.resumed import go_on
@@ -23,6 +22,7 @@ from ..engine.sharded import ShardedRunner
 from ..engine.stop import StopHook
 from ..engine.together import together
 from ..engine.unwrap import unwrapped
+from ..preflight import Checked, PreflightHook
 from .command import model_parser, not_negative, prepare, run
 from .processes import agreed, join
 

@@ -23,11 +23,11 @@ from ..data.dataset import build_dataset
 from ..data.reproducible import PlaceHook, place
 from ..data.unreadable import Readable
 from ..errors import UserError
+from ..preflight.loaded import Loaded
 from .finite import FiniteHook
 from .keep import KeepHook
 from .mean_loss import MeanLossHook
 from .mean_norms import MeanNormsHook, average_statistics
-from .preflight.loaded import Loaded
 from .records import RECORDS
 from .save import Moments
 from .unwrap import unwrapped

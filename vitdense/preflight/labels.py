@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.runner import Runner
 
-from ...data.reproducible import Place
+from ..data.reproducible import Place
 from .finding import Finding, Level, named
 
 SAMPLES = 32  # as the pipeline gives them, augmented and cropped

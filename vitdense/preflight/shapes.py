@@ -8,7 +8,7 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ..unwrap import unwrapped
+from ..engine.unwrap import unwrapped
 from .finding import Finding, Level
 
 SIZE = (256, 320)  # (H, W) of the image that is sent through: small, and what common strides divide

@@ -7,10 +7,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
 
-from ...console import say
-from ...errors import UserError
-from ..together import together
-from ..unwrap import unwrapped
+from ..console import say
+from ..engine.together import together
+from ..engine.unwrap import unwrapped
+from ..errors import UserError
 from .classes import classes
 from .continued import continued
 from .finding import Finding, Level

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ..unwrap import unwrapped
+from ..engine.unwrap import unwrapped
 from .finding import Finding, Level
 
 

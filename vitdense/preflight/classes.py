@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from mmengine.runner import Runner
 
-from ..unwrap import unwrapped
+from ..engine.unwrap import unwrapped
 from .finding import Finding, Level, named
 
 

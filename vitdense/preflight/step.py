@@ -12,9 +12,9 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ...benchmark.memory import peak_memory
-from ...data.reproducible import Place, seeded
-from ..unwrap import unwrapped
+from ..benchmark.memory import peak_memory
+from ..data.reproducible import Place, seeded
+from ..engine.unwrap import unwrapped
 from .finding import Finding, Level, named
 
 IMAGES = 2  # enough for a batch norm, and few enough for any machine

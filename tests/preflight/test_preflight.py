@@ -201,7 +201,7 @@ def test_parameters_that_learn_nothing_are_a_doubt_or_make_processes_wait(look, 
     idle = r'\d+ parameters get no gradient: (backbone\.stages\.1\.[\w.]+, ){3}\S+ and \d+ more'
     assert re.fullmatch(f'doubt: {idle}', findings(out)['step'])
 
-    monkeypatch.setattr('vitdense.engine.preflight.step.get_world_size', lambda: 2)
+    monkeypatch.setattr('vitdense.preflight.step.get_world_size', lambda: 2)
     waits = '; several processes would wait for them: find_unused_parameters=True'
     assert re.fullmatch(idle + waits, refused(look('pspnet')))
     code, out, _ = look('pspnet', 'find_unused_parameters = True')
@@ -239,7 +239,7 @@ def test_the_share_of_loaded_weights_is_told(look, weights):
 
 def test_the_look_leaves_no_trace(look, monkeypatch):
     """Weights, statistics, gradients and random numbers are as they were."""
-    from vitdense.engine.preflight import flight
+    from vitdense.preflight import flight
 
     before = {}
 

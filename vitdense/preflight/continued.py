@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mmengine.runner import Runner
 
-from ..resumed import differences
+from ..engine.resumed import differences
 from .finding import Finding, Level, named
 
 
