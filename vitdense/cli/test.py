@@ -15,11 +15,11 @@ from ..engine.dial import Setting, sweep, table
 from ..engine.faults import told
 from ..engine.fuse import FuseHook
 from ..engine.memory import keep_freed_memory
-from ..engine.progress import ProgressHook, say_files
-from ..engine.report import draw_predictions
 from ..engine.runner import VitdenseRunner
 from ..engine.unwrap import unwrapped
 from ..errors import UserError
+from ..show.pictures import draw_predictions
+from ..show.progress import ProgressHook, say_files
 from .command import model_parser, prepare, run
 from .processes import agreed, join
 

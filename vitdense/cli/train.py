@@ -14,8 +14,6 @@ from ..engine.amp import train_in_amp
 from ..engine.compiled import compile_parts
 from ..engine.faults import told
 from ..engine.memory import keep_freed_memory
-from ..engine.progress import ProgressHook, say_files
-from ..engine.report import draw_curves, draw_predictions
 from ..engine.resumed import go_on
 from ..engine.runner import VitdenseRunner
 from ..engine.sharded import ShardedRunner
@@ -23,6 +21,8 @@ from ..engine.stop import StopHook
 from ..engine.together import together
 from ..engine.unwrap import unwrapped
 from ..preflight import Checked, PreflightHook
+from ..show.pictures import draw_curves, draw_predictions
+from ..show.progress import ProgressHook, say_files
 from .command import model_parser, not_negative, prepare, run
 from .processes import agreed, join
 

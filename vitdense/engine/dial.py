@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..complexity import cost
 from ..errors import UserError
-from .progress import score_name
+from ..show.progress import score_name
 from .unwrap import unwrapped
 
 

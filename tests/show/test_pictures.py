@@ -11,7 +11,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from vitdense.engine.report import SIDE, _answers, _drawn, _headline, _palette, _records, draw_curves
+from vitdense.show.pictures import SIDE, _answers, _drawn, _headline, _palette, _records, draw_curves
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from vitdense.engine import progress
-from vitdense.engine.progress import ProgressHook, say_files
+from vitdense.show import progress
+from vitdense.show.progress import ProgressHook, say_files
 
 
 @pytest.fixture(params=[False, True], ids=['a file', 'a terminal'])

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops
 from ..console import plural, shown
-from .amp import is_mixed, wrapper_here
-from .compiled import is_compiled
-from .unwrap import unwrapped
+from ..engine.amp import is_mixed, wrapper_here
+from ..engine.compiled import is_compiled
+from ..engine.unwrap import unwrapped
 
 
 def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:

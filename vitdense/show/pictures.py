@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.ops import nms
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from .unwrap import unwrapped
+from ..engine.unwrap import unwrapped
 
 IMAGES = 6
 SIDE = 384  # pixels of the longer side of a drawn image
