@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from ..console import make_console
-from ..learnability import fit_all
+from ..overfit import fit_all
 from .command import run
 
 

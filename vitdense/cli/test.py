@@ -8,10 +8,10 @@ from mmengine.dist import is_main_process
 
 from ..config.settings import LOADERS
 from ..console import make_console
+from ..dials import Setting, sweep, table
 from ..engine import work_dir
 from ..engine.amp import autocast_here, predict_in_amp
 from ..engine.compiled import compile_parts
-from ..engine.dial import Setting, sweep, table
 from ..engine.faults import told
 from ..engine.fuse import FuseHook
 from ..engine.memory import keep_freed_memory

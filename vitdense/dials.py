@@ -11,10 +11,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.table import Table
 
-from ..complexity import cost
-from ..errors import UserError
-from ..show.progress import score_name
-from .unwrap import unwrapped
+from .complexity import cost
+from .engine.unwrap import unwrapped
+from .errors import UserError
+from .show.progress import score_name
 
 
 class Setting(NamedTuple):

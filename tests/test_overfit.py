@@ -7,7 +7,7 @@ from small import CONFIGS
 
 from vitdense import cli
 from vitdense.data.sample.swap import swap_in
-from vitdense.learnability import Fit, narrow
+from vitdense.overfit import Fit, narrow
 
 
 @pytest.mark.parametrize('name', ['retinanet_pit', 'mask_rcnn_vvt', 'pspnet_hatnet'])

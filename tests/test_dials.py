@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitdense.engine.dial import Setting, sweep
+from vitdense.dials import Setting, sweep
 from vitdense.errors import UserError
 
 
