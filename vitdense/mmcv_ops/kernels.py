@@ -1,10 +1,7 @@
-"""mmcv's compiled ops on torchvision's kernels, for an mmcv that came without its own.
+"""mmcv's compiled ops on torchvision's kernels: what `mmcv._ext` then holds.
 
-pip builds mmcv without the extension module `mmcv._ext`, after which `import mmdet.models` fails. `install()`
-puts a finder at the very end of `sys.meta_path`, where Python asks it for `mmcv._ext` only when every other
-finder has given up: a compiled one always wins. The module found here offers, on CPU and CUDA, the ops that
-detectors such as RetinaNet and Mask R-CNN call; every other op is there by name and says when called what it
-needs.
+On CPU and CUDA, the ops that detectors such as RetinaNet and Mask R-CNN call; every other op is there by name
+and says when called what it needs.
 
 Boxes are (x1, y1, x2, y2) in pixels; `offset` 1 counts the last pixel, so that a width is x2 - x1 + 1.
 float16 and bfloat16 are computed in float32 and cast back. The signatures, with buffers to write into, are
@@ -12,12 +9,7 @@ those that `mmcv.ops` calls.
 """
 
 import functools
-import importlib.util
-import sys
 from collections.abc import Callable
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import NoReturn
 
 import torch
@@ -25,44 +17,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
-# ---- the door ---------------------------------------------------------------------------------------------
-
-
-def install() -> None:
-    """Answer for `mmcv._ext` from now on, unless mmcv has its own. Does not import mmcv; twice is once."""
-    if _finder not in sys.meta_path:
-        sys.meta_path.append(_finder)
-    _replace_stubs()
-
-
-def describe() -> str:
-    """One log line: which ops mmcv uses. Imports mmcv."""
-    try:
-        spec = importlib.util.find_spec('mmcv._ext')
-    except ModuleNotFoundError:
-        return 'mmcv ops: none (mmcv is not installed)'
-    if spec is None:
-        return 'mmcv ops: none (mmcv came without its compiled ops)'
-    if spec.loader is _finder:
-        return 'mmcv ops: torchvision kernels (mmcv came without its compiled ops)'
-    return 'mmcv ops: compiled'
-
-
-class _Finder(MetaPathFinder, Loader):
-    """Finds and fills the module `mmcv._ext`, and no other."""
-
-    def find_spec(self, fullname: str, path=None, target=None) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self, origin='vitdense.mmcv_ops') if fullname == 'mmcv._ext' else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        vars(module).update(_OPS, __getattr__=_absent_op)
-
-
-_finder = _Finder()
-
 
 @functools.cache
-def _absent_op(name: str) -> Callable[..., NoReturn]:
+def absent_op(name: str) -> Callable[..., NoReturn]:
     """The attribute `name` of `mmcv._ext` where it is none of ours: a function that refuses."""
     if name.startswith('_'):
         raise AttributeError(f"module 'mmcv._ext' has no attribute {name!r}")
@@ -72,29 +29,9 @@ def _absent_op(name: str) -> Callable[..., NoReturn]:
 def _refuse(op: str) -> NoReturn:
     raise NotImplementedError(
         f'mmcv op {op!r} needs mmcv compiled with ops. This mmcv came without them, and on torchvision '
-        f'vitdense offers only: {", ".join(_OPS)}. Choose a model that does without this op, or build mmcv '
+        f'vitdense offers only: {", ".join(OPS)}. Choose a model that does without this op, or build mmcv '
         'from source where it finds torch (pip install --no-build-isolation).'
     )
-
-
-def _replace_stubs() -> None:
-    """Hand the ops to those modules of mmdet that looked for them before `install()`.
-
-    mmdet's own tools import parts of mmdet before they read the config that imports vitdense, and where
-    `mmcv.ops` fails to import, mmdet defines functions of the same names that only raise.
-    """
-    stubs = [
-        (module, op)
-        for name, module in list(sys.modules.items())
-        if name.startswith('mmdet.')
-        for op in ('roi_align', 'nms', 'batched_nms', '_sigmoid_focal_loss')
-        if getattr(getattr(module, op, None), '__module__', None) == name
-    ]
-    if stubs:
-        import mmcv.ops
-
-        for module, op in stubs:
-            setattr(module, op, getattr(mmcv.ops, op.removeprefix('_')))
 
 
 # ---- boxes ------------------------------------------------------------------------------------------------
@@ -288,7 +225,7 @@ def get_compiling_cuda_version() -> str:
     return 'n/a (torchvision kernels)'
 
 
-_OPS = {
+OPS = {
     op.__name__: op
     for op in (
         nms,
