@@ -8,14 +8,15 @@ import argparse
 import hashlib
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import timm
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from safetensors.torch import load_file
@@ -27,6 +28,31 @@ from .layers.position import fit_table
 WRAPPERS = ('state_dict', 'model', 'model_ema')
 
 
+def _statistic(owner: type, name: str) -> Callable:
+    """What `getattr` may do in a checkpoint: name the statistics methods of a loss history."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise UnpicklingError(f'Unsupported global: getattr({owner!r}, {name!r})')
+    return getattr(owner, name)
+
+
+_array, _scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+
+# What MMEngine's checkpoints hold beside tensors and plain values: loss histories, of NumPy arrays and
+# methods.
+SAFE_GLOBALS: list[Any] = [
+    HistoryBuffer,
+    (_statistic, 'builtins.getattr'),
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')),
+    *(
+        (function, f'{numpy}.multiarray.{name}')
+        for numpy in ('numpy.core', 'numpy._core')  # NumPy 1 and 2
+        for name, function in (('_reconstruct', _array), ('scalar', _scalar))
+    ),
+]
+
+
 class Refused(ValueError):
     """A file that would execute code while it is unpickled; it did not."""
 
@@ -34,9 +60,9 @@ class Refused(ValueError):
 def read(path: str | Path, allow: list[Any] | None = None) -> Any:
     """The contents of a `.safetensors` or torch checkpoint file, on the CPU.
 
-    A torch file is unpickled with `weights_only=True`, once: what that refuses is not loaded. The records of
-    command-line options (`argparse.Namespace`) that training scripts leave beside their weights are plain
-    data and pass, as do the types in `allow`.
+    A torch file is unpickled with `weights_only=True`, once: what that refuses is not loaded. Command-line
+    options (`argparse.Namespace`), which training scripts save beside their weights, are plain data and pass,
+    as do the types in `allow` (`SAFE_GLOBALS` for the checkpoints of a training).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -148,7 +174,7 @@ def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -
     print_log(f'{type(backbone).__name__}: loaded all {len(ours)} tensors from {name}', logger='current')
 
 
-@WEIGHT_INITIALIZERS.register_module(name='Released')
+@WEIGHT_INITIALIZERS.register_module(name='Released', force=True)
 class ReleasedInit:
     """`init_cfg=dict(type='Released', checkpoint=source)`: `load_released` as MMEngine's initialiser."""
 

@@ -1,7 +1,7 @@
 """What a model costs: parameters, multiply-adds and activations, by part.
 
-Counted where torch dispatches its operators, fused attention among them, so that nothing a model calls is
-left out; and on the meta device, where tensors have shapes and no numbers, so that no size takes memory.
+Counted where torch dispatches its operators, fused attention among them, so that nothing that a model calls
+is missing; and on the meta device, where tensors have shapes and no numbers, so that no size takes memory.
 """
 
 from collections import defaultdict
@@ -159,22 +159,22 @@ def _uncounted(model: nn.Module, costs: Mapping[str, Cost]) -> Iterator[str]:
     yield from (name for name, part in parts.items() if name not in counted and _parameters(part))
 
 
-def table(costs: Mapping[str, Mapping[str, Cost]]) -> Table:
+def cost_table(costs: Mapping[str, Mapping[str, Cost]]) -> Table:
     """The parts of each config, and their sum."""
-    shown = Table()
-    shown.add_column('')
+    table = Table()
+    table.add_column('')
     for column in ('parameters', 'multiply-adds: layers', 'with attention', 'activations'):
-        shown.add_column(column, justify='right')
+        table.add_column(column, justify='right')
     for name, parts in costs.items():
-        shown.add_row(Text(name, style='bold'))
+        table.add_row(Text(name, style='bold'))
         for part, (parameters, layers, attention, activations) in (
             *parts.items(),
             ('sum', sum(parts.values(), Cost())),
         ):
             giga = (f'{value / 1e9:.2f} G' for value in (layers, layers + attention))
-            shown.add_row(f'  {part}', f'{parameters / 1e6:.2f} M', *giga, f'{activations / 1e6:.1f} M')
-        shown.add_section()
-    return shown
+            table.add_row(f'  {part}', f'{parameters / 1e6:.2f} M', *giga, f'{activations / 1e6:.1f} M')
+        table.add_section()
+    return table
 
 
 def _roi_costs(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[tuple[str, Cost]]:

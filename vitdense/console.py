@@ -1,4 +1,4 @@
-"""The terminal, where a run shows a person what it does, and the log file, which gets everything.
+"""The terminal, for what a person should see, and the log file, which gets everything.
 
 MMEngine and the libraries under it print their environment, their config and many warnings; none of it is
 lost, all of it goes to the log.
@@ -17,7 +17,7 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.text import Text
 
-# What is said before there is a log file; the file then begins with it.
+# Records from before there is a log file; it then begins with them.
 _early = MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)
 
 
@@ -92,7 +92,7 @@ def plural(count: int, noun: str) -> str:
     return f'{count or "no"} {noun}' + ('' if count in (0, 1) else 's')
 
 
-def shown(path: str | Path) -> str:
+def display_path(path: str | Path) -> str:
     """A path as a person would type it: relative to the working folder where it lies inside."""
     path = Path(path).absolute()
     with contextlib.suppress(ValueError):

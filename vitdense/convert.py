@@ -12,8 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .checkpoint import read, unwrap
-from .engine.records import RECORDS
+from .checkpoint import SAFE_GLOBALS, read, unwrap
 
 
 def convert(source: str | Path, target: str | Path, trusted: bool = False) -> dict[str, Tensor]:
@@ -45,7 +44,7 @@ def convert(source: str | Path, target: str | Path, trusted: bool = False) -> di
                 raise FileNotFoundError(f'{source}: no such checkpoint file')
             _write_elsewhere(source, part)
         else:
-            write(read(source, allow=RECORDS), part, source)
+            write(read(source, allow=SAFE_GLOBALS), part, source)
         weights = load_file(part)
         part.replace(target)
     finally:

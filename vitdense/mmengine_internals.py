@@ -1,0 +1,48 @@
+"""What vitdense uses of MMEngine that is not its public interface, to be checked at an upgrade.
+
+`VitdenseRunner` overrides one private method besides, `_init_model_weights`.
+"""
+
+from typing import Any
+
+from mmengine.config import Config
+from torch import nn
+
+
+def config_dict(cfg: Config) -> Any:
+    """The dict inside a config, with classes where a Python-style config has them."""
+    return cfg._cfg_dict
+
+
+def checkpoint_source(runner: Any) -> str | None:
+    """Where a runner loads a checkpoint from, before or after it has."""
+    return runner._load_from
+
+
+def is_resuming(runner: Any) -> bool:
+    return runner._resume
+
+
+def mark_as_loaded(runner: Any) -> None:
+    """So that MMEngine does not load a second time."""
+    runner._has_loaded = True
+
+
+def train_loader_config(runner: Any) -> Any:
+    """The training's `train_dataloader`: a config, until the loader is built."""
+    return runner._train_dataloader
+
+
+def set_iterator_epoch(iterator: Any, epoch: int) -> None:
+    """Set the epoch of an iteration-based loop's loader, from which the sampler's next epochs are counted."""
+    iterator._epoch = epoch
+
+
+def accumulated_batches(optim_wrapper: Any) -> int:
+    """How many batches make an optimizer step."""
+    return getattr(optim_wrapper, '_accumulative_counts', 1)
+
+
+def records_initialization(module: nn.Module) -> bool:
+    """Whether MMEngine is initializing this module, and notes what set which parameter."""
+    return hasattr(module, '_params_init_info')
