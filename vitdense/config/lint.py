@@ -1,6 +1,6 @@
-"""Every dict of a config against what it builds: a misspelt argument stops a run before it begins.
+"""Every dict of a config against what it builds: an unknown key stops a run before it starts.
 
-MMEngine finds such a mistake late, where the object is built, or never, where a constructor takes any words.
+MMEngine finds such a mistake late, when the object is built, or never, if a constructor takes `**kwargs`.
 """
 
 import ast
@@ -19,9 +19,13 @@ from mmengine.runner import BaseLoop, Runner
 from mmengine.utils import get_object_from_string
 from torch import nn
 
-from ..console import shown
+from ..console import display_path
 from ..errors import UserError
-from .settings import OF_A_RUNNER, settings
+from ..mmengine_internals import config_dict
+from ..registered import import_all
+from .settings import RUNNER_KEYS, settings
+
+import_all()  # so that a name has the arguments of its class
 
 REGISTRIES = [
     getattr(registry, name)
@@ -33,7 +37,7 @@ REGISTRIES = [
 ]
 
 # What builders take out of a dict before its class sees the rest, by what they build.
-TAKEN: dict[type, set[str]] = {
+BUILDER_KEYS: dict[type, set[str]] = {
     object: {'type', '_scope_'},
     Hook: {'priority'},
     BaseLoop: {'by_epoch'},
@@ -43,7 +47,7 @@ TAKEN: dict[type, set[str]] = {
     nn.Module: {'requires_grad', 'scale_factor', 'fallback_on_stride', 'deformable_groups', 'bg_cls_weight'},
 }
 
-SLIP = 0.9  # from which likeness on a word is one that was meant
+TYPO_CUTOFF = 0.9  # the likeness from which on an unknown key is a misspelt known one
 
 
 class Arguments(NamedTuple):
@@ -60,55 +64,57 @@ class Arguments(NamedTuple):
         """Whether an argument is a mistake: unknown, or where any are taken, a known one with a slip."""
         if key in self.names:
             return False
-        return not self.any or bool(difflib.get_close_matches(key, self.names, cutoff=SLIP))
+        return not self.any or bool(difflib.get_close_matches(key, self.names, cutoff=TYPO_CUTOFF))
 
 
 def check_arguments(cfg: Config) -> None:
-    """Find the arguments that nothing takes.
+    """Find the keys that nothing reads.
 
     Raises:
-        UserError: names each, the nearest that there is, and the files that set it.
+        UserError: names each, the nearest known one, and the files that set it.
     """
     complaints = [
         f'{what}{_hint(key, known)}{_set_in(cfg, key)}'
-        for what, key, known in (*_arguments_of_nothing(cfg), *_unread_settings(cfg), *_misspelt_entries(cfg))
+        for what, key, known in (*_unknown_arguments(cfg), *_unknown_settings(cfg), *_misspelt_top_keys(cfg))
     ]
     if complaints:
-        raise UserError('\n  '.join([f'{shown(cfg.filename)}: what it sets and nothing takes:', *complaints]))
+        raise UserError('\n  '.join([f'{display_path(cfg.filename)}: unknown keys:', *complaints]))
 
 
 Complaint = tuple[str, str, set[str]]  # what is wrong, the word, and the words that there are
 
 
-def _arguments_of_nothing(cfg: Config) -> Iterator[Complaint]:
+def _unknown_arguments(cfg: Config) -> Iterator[Complaint]:
     of_runner = arguments(Runner).names
-    entries = {key: value for key, value in cfg._cfg_dict.items() if key in of_runner}
+    entries = {key: value for key, value in config_dict(cfg).items() if key in of_runner}
     for place, node, meant in _built(entries, '', cfg.get('default_scope', 'mmengine')):
         accepted = [arguments(kind) for kind in meant]
-        for key in node.keys() - _taken(meant):
+        for key in node.keys() - _builder_keys(meant):
             if all(candidate.lacks(key) for candidate in accepted):
                 known = set().union(*(candidate.names for candidate in accepted))
                 yield f'{place}: {meant[0].__name__} has no argument {key!r}', key, known
 
 
-def _unread_settings(cfg: Config) -> Iterator[Complaint]:
+def _unknown_settings(cfg: Config) -> Iterator[Complaint]:
     for place, node, known in settings(cfg):
         for key in node.keys() - known:
             yield f'{place}: has no entry {key!r}', key, known
 
 
-def _misspelt_entries(cfg: Config) -> Iterator[Complaint]:
+def _misspelt_top_keys(cfg: Config) -> Iterator[Complaint]:
     """Not every unknown entry: it may be a variable of the config, or a class that it imports."""
-    known = arguments(Runner).names | OF_A_RUNNER
-    for key, value in cfg._cfg_dict.items():
-        slip = key not in known and difflib.get_close_matches(key, known, cutoff=SLIP)
+    known = arguments(Runner).names | RUNNER_KEYS
+    for key, value in config_dict(cfg).items():
+        slip = key not in known and difflib.get_close_matches(key, known, cutoff=TYPO_CUTOFF)
         if slip and not callable(value):
             yield f'{key}: nothing reads it', key, known
 
 
-def _taken(meant: Iterable[Any]) -> set[str]:
+def _builder_keys(meant: Iterable[Any]) -> set[str]:
     classes = tuple(kind if inspect.isclass(kind) else object for kind in meant)
-    return set().union(*(TAKEN[base] for base in TAKEN if any(issubclass(kind, base) for kind in classes)))
+    return set().union(
+        *(BUILDER_KEYS[base] for base in BUILDER_KEYS if any(issubclass(kind, base) for kind in classes))
+    )
 
 
 def _built(node: Any, place: str, scope: str) -> Iterator[tuple[str, dict, list[Any]]]:
@@ -156,15 +162,15 @@ def arguments(kind: Any) -> Arguments:
         return Arguments(names(signatures[:1]), False)
     swallowed = False
     for init, parameters in zip(inits, signatures, strict=True):
-        if not takes_any(parameters) or (swallowed := not _hands_on(init)):
+        if not takes_any(parameters) or (swallowed := not _passes_on(init)):
             break
     else:
         swallowed = bool(inits)
     return Arguments(names(signatures), swallowed)
 
 
-def _hands_on(init: Callable) -> bool:
-    """Whether a constructor that takes any words gives them to another, as `**words`."""
+def _passes_on(init: Callable) -> bool:
+    """Whether a constructor passes its `**kwargs` to another."""
     try:
         body = ast.parse(textwrap.dedent(inspect.getsource(init)))
     except (OSError, SyntaxError, TypeError):  # it has no source
@@ -190,7 +196,9 @@ def _hint(key: str, accepted: set[str]) -> str:
 
 def _set_in(cfg: Config, key: str) -> str:
     """The places in the config's files where an argument of this name is set."""
-    places = [f'{shown(file)}:{line}' for file in _files(Path(cfg.filename)) for line in _lines(file, key)]
+    places = [
+        f'{display_path(file)}:{line}' for file in _files(Path(cfg.filename)) for line in _lines(file, key)
+    ]
     return f' (set in {", ".join(places)})' if places else ''
 
 

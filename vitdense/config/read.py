@@ -1,18 +1,20 @@
-"""A config read, with overwritten entries that really exist and data that is really there."""
+"""A config file, entries overwritten from the command line, and the files of its data."""
 
 import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from ..console import shown
+from ..console import display_path
 from ..errors import UserError
+from ..mmengine_internals import config_dict
+from .bundled import bundled_config, config_names
 from .lint import arguments, kinds
-from .settings import LOADERS, OF_A_RUNNER, SETTINGS
+from .settings import LOADERS, RUNNER_KEYS, SETTINGS
 
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 
@@ -24,10 +26,14 @@ def load_config(path: str) -> Config:
         UserError: no such file, or not a config; the message names files that were perhaps meant.
     """
     file = Path(path)
+    if not file.is_file() and (own := bundled_config(path)):
+        file = own
     if not file.is_file():
-        neighbours = sorted(file.parent.glob('*.py')) if file.parent.is_dir() else []
-        near = difflib.get_close_matches(file.name, [n.name for n in neighbours], n=3, cutoff=0.4)
-        there = ', '.join(near) or ', '.join(n.name for n in neighbours) or 'no config'
+        names = sorted(path.name for path in file.parent.glob('*.py')) if file.parent.is_dir() else []
+        if file.name == path:
+            names += config_names()
+        near = difflib.get_close_matches(file.name, names, n=3, cutoff=0.4)
+        there = ', '.join(near or names) or 'no config'
         raise UserError(f'{path}: no such config; in {file.parent} there is {there}')
     try:
         cfg = Config.fromfile(file)
@@ -58,7 +64,7 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
 
 
 def _check_name(cfg: Config, name: str) -> None:
-    node, walked = cfg._cfg_dict, []
+    node, walked = config_dict(cfg), []
     scope = cfg.get('default_scope') or 'mmengine'
     for part in name.split('.'):
         if isinstance(node, (list, tuple)):
@@ -87,7 +93,7 @@ def _check_name(cfg: Config, name: str) -> None:
 def _arguments(node: dict, walked: list[str], scope: str) -> set[str]:
     """What may be added to a dict of the config: the arguments of what is built from it."""
     if not walked:
-        return arguments(Runner).names | OF_A_RUNNER
+        return arguments(Runner).names | RUNNER_KEYS
     if read := SETTINGS.get('.'.join(walked)):
         return read
     if walked[-1] == 'test_cfg' and 'mode' in node:  # a segmentor's, which reads these where it slides
@@ -97,7 +103,7 @@ def _arguments(node: dict, walked: list[str], scope: str) -> set[str]:
 
 
 def point_data_at(cfg: Config, root: str) -> None:
-    """Read the data from another folder of the same layout.
+    """Read the data from another folder of the same layout, in place.
 
     Raises:
         UserError: datasets and evaluators that read from several places.
@@ -115,12 +121,12 @@ def point_data_at(cfg: Config, root: str) -> None:
     for dataset in datasets:
         dataset['data_root'] = new
     for evaluator in EVALUATORS:
-        for one in _several(cfg.get(evaluator)):
+        for one in _dicts(cfg.get(evaluator)):
             if 'ann_file' in one:
                 one['ann_file'] = new + one['ann_file'].removeprefix(old)
 
 
-def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
+def require_data(cfg: Config, loaders: Iterable[str]) -> None:
     """Find the files and folders of the datasets before a model is built.
 
     Raises:
@@ -136,12 +142,13 @@ def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
                     missing.append(path)
     if missing:
         root = Path(cfg.get('data_root') or datasets[0].get('data_root') or '')
-        layout = '\n'.join(
-            f'    {"MISSING" if path in missing else "found  "}  {shown(path)}{"" if path.suffix else "/"}'
-            for path in expected
-        )
+        lines = []
+        for path in expected:
+            state = 'MISSING' if path in missing else 'found  '
+            lines.append(f'    {state}  {display_path(path)}{"" if path.suffix else "/"}')
+        layout = '\n'.join(lines)
         raise UserError(
-            f'no data at {shown(root)}, looked for in {root.absolute()}. Expected:\n{layout}\n'
+            f'no data at {display_path(root)}, looked for in {root.absolute()}. Expected:\n{layout}\n'
             f'  data elsewhere:        --data-root DIR\n'
             f'  no data at all:        --sample (built-in drawn images, nothing to download)'
         )
@@ -149,14 +156,14 @@ def check_data(cfg: Config, loaders: tuple[str, ...]) -> None:
 
 def leaves(loader: dict | None) -> Iterator[dict]:
     """The datasets with files of their own, inside wrappers such as RepeatDataset or ConcatDataset."""
-    inside = [one['dataset'] for one in _several(loader) if isinstance(one.get('dataset'), dict)]
-    inside += [one for wrapper in _several(loader) for one in wrapper.get('datasets') or ()]
+    inside = [one['dataset'] for one in _dicts(loader) if isinstance(one.get('dataset'), dict)]
+    inside += [one for wrapper in _dicts(loader) for one in wrapper.get('datasets') or ()]
     for dataset in inside:
         wrapped = list(leaves(dataset))
         yield from wrapped or [dataset]
 
 
-def _several(node: Any) -> list[dict]:
+def _dicts(node: Any) -> list[dict]:
     """A dict, a list of dicts, or nothing."""
     return [one for one in (node if isinstance(node, (list, tuple)) else [node]) if isinstance(one, dict)]
 

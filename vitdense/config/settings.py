@@ -9,11 +9,14 @@ from mmengine.runner import Runner
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
+from ..mmengine_internals import config_dict
+
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 # Beside the arguments of the runner's constructor.
-OF_A_RUNNER = {
+RUNNER_KEYS = {
     'activation_checkpointing',
+    'amp',
     'compile',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
@@ -29,7 +32,7 @@ def _names(*functions: Any) -> set[str]:
     return {name for function in functions for name in inspect.signature(function).parameters} - {'self'}
 
 
-OF_A_LOADER = _names(DataLoader) | {
+LOADER_KEYS = _names(DataLoader) | {
     *('batch_sampler', 'collate_fn', 'num_batch_per_epoch', 'worker_init_fn'),
     'disable_subprocess_warning',
 }
@@ -43,14 +46,14 @@ SETTINGS = {
         *('bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult', 'flat_decay_mult'),
         *('bypass_duplicate', 'custom_keys', 'dcn_offset_lr_mult'),
     },
-    **dict.fromkeys(LOADERS, OF_A_LOADER),
+    **dict.fromkeys(LOADERS, LOADER_KEYS),
 }
 
 
 def settings(cfg: Config) -> Iterator[tuple[str, dict, set[str]]]:
     """Each such dict of a config: where it is, the dict, and the names of what is read from it."""
     for place, read in SETTINGS.items():
-        node: Any = cfg._cfg_dict
+        node: Any = config_dict(cfg)
         for part in place.split('.'):
             if place.endswith('paramwise_cfg') and isinstance(node, dict) and node.get('constructor'):
                 node = None  # which reads what it likes

@@ -1,4 +1,4 @@
-"""`--arch NAME`: another variant of a config's backbone, with the neck's and the heads' numbers following."""
+"""`--arch NAME`: another variant of the backbone, and the channels and strides of neck and heads with it."""
 
 from fractions import Fraction
 from typing import Any
@@ -9,6 +9,9 @@ from mmengine.registry import MODELS
 
 from ..backbones.pyramid import Pyramid
 from ..errors import UserError
+from ..registered import import_all
+
+import_all()  # so that a name is its class
 
 
 def set_arch(cfg: Config, arch: str) -> None:
@@ -18,9 +21,8 @@ def set_arch(cfg: Config, arch: str) -> None:
         UserError: the backbone has no such variant, or is none of ours.
     """
     backbone = cfg.model.backbone
-    # a class in a Python-style config, a name in a text one
-    kind = MODELS.get(backbone.type) if isinstance(backbone.type, str) else backbone.type
-    if kind is None or not issubclass(kind, Pyramid):
+    kind = _kind(cfg)
+    if not has_variants(cfg):
         raise UserError(f'--arch: {getattr(kind, "__name__", backbone.type)} has no variants by name')
     try:
         before = _build(kind, backbone)
@@ -31,6 +33,18 @@ def set_arch(cfg: Config, arch: str) -> None:
     for name, part in cfg.model.items():
         if name != 'backbone':
             _follow(part, before, after)
+
+
+def has_variants(cfg: Config) -> bool:
+    """Whether the backbone is one of ours."""
+    kind = _kind(cfg)
+    return isinstance(kind, type) and issubclass(kind, Pyramid)
+
+
+def _kind(cfg: Config) -> Any:
+    """The backbone's class, which a Python-style config holds, and a text one names."""
+    kind = (cfg.model.get('backbone') or {}).get('type')
+    return MODELS.get(kind) if isinstance(kind, str) else kind
 
 
 def _build(kind: type[Pyramid], backbone: dict) -> Pyramid:
@@ -52,7 +66,7 @@ def _follow(node: Any, before: Pyramid, after: Pyramid) -> None:
                 node[key] = after.channels
             elif key in ('strides', 'featmap_strides'):  # of anchors, of regions of interest
                 node[key] = [
-                    _whole(stride * Fraction(after.strides[0], before.strides[0])) for stride in value
+                    _number(stride * Fraction(after.strides[0], before.strides[0])) for stride in value
                 ]
             else:
                 _follow(value, before, after)
@@ -62,5 +76,5 @@ def _chosen(channels: list[int], index: int | list[int]) -> int | list[int]:
     return channels[index] if isinstance(index, int) else [channels[i] for i in index]
 
 
-def _whole(number: Fraction) -> int | float:
+def _number(number: Fraction) -> int | float:
     return int(number) if number == int(number) else float(number)
