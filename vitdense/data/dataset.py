@@ -1,25 +1,24 @@
-"""Datasets with something in them, under the names that their files have."""
+"""Datasets that are not empty, and whose classes are the categories of their file."""
 
-import difflib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from ..console import shown
+from ..console import display_path
 from ..errors import UserError
+from .categories import compare_categories
 
 
 def build_dataset(config: dict) -> Any:
-    """As MMEngine's registry does; a wrapper such as RepeatDataset or ConcatDataset with all that is inside.
+    """Build a dataset as MMEngine's registry does, and those inside RepeatDataset, ConcatDataset and others.
 
     Raises:
         UserError: one is empty, its annotations cannot be read, or its classes are not, in their order, the
-            categories of COCO's file: MMDetection leaves out the objects of a class that has none, and
-            numbers the others as the file has them, in silence.
+            categories of COCO's file (`compare_categories`).
     """
     config = dict(config)
     for key in ('dataset', 'datasets'):
@@ -28,10 +27,10 @@ def build_dataset(config: dict) -> Any:
             config[key] = build_dataset(inner)
         elif isinstance(inner, (list, tuple)):
             config[key] = [build_dataset(one) if isinstance(one, dict) else one for one in inner]
-    if not _is_plain(config):
+    if not _is_leaf(config):
         return DATASETS.build(config)
     dataset = DATASETS.build(dict(config, lazy_init=True))
-    with _categories_noted(dataset) as categories:
+    with _recorded_categories(dataset) as categories:
         try:
             dataset.full_init()
             empty = not len(dataset)
@@ -39,8 +38,8 @@ def build_dataset(config: dict) -> Any:
             if not hasattr(dataset, 'COCOAPI'):
                 raise
             raise UserError(
-                f'{shown(dataset.ann_file)}: cannot be read as annotations of COCO ({type(error).__name__}: '
-                f'{error}); tools/check_data.py says what is wrong with it'
+                f'{display_path(dataset.ann_file)}: cannot be read as annotations of COCO '
+                f'({type(error).__name__}: {error}); tools/check_data.py says what is wrong with it'
             ) from error
         except ValueError:
             if dataset.data_list:
@@ -52,55 +51,53 @@ def build_dataset(config: dict) -> Any:
     return dataset
 
 
-def _is_plain(config: dict) -> bool:
+def _is_leaf(config: dict) -> bool:
     kind = config['type']
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     return isinstance(kind, type) and issubclass(kind, BaseDataset)
 
 
 @contextmanager
-def _categories_noted(dataset: BaseDataset) -> Iterator[dict[int, str]]:
-    """The names of COCO's categories by their ids, from the one time that the file is read."""
-    categories: dict[int, str] = {}
+def _recorded_categories(dataset: BaseDataset) -> Iterator[list[str]]:
+    """The names of COCO's categories in the file's order, from the one time that the file is read."""
+    categories: list[str] = []
     if api := getattr(type(dataset), 'COCOAPI', None):
-        dataset.COCOAPI = _noting(api, categories)
+        dataset.COCOAPI = _recording(api, categories)
     try:
         yield categories
     finally:
         vars(dataset).pop('COCOAPI', None)
 
 
-def _noting(api: Callable, categories: dict[int, str]) -> Callable:
+def _recording(api: Callable, categories: list[str]) -> Callable:
     def read(path: str) -> Any:
         annotations = api(path)
-        categories.update((one['id'], one['name']) for one in annotations.dataset['categories'])
+        categories.extend(category['name'] for category in annotations.dataset['categories'])
         return annotations
 
     return read
 
 
-def _check_categories(dataset: BaseDataset, categories: dict[int, str]) -> None:
-    ours = list(dataset.metainfo.get('classes') or ())
-    known = [categories[number] for number in getattr(dataset, 'cat_ids', ()) if number in categories]
-    if not categories or known == ours:
+def _check_categories(dataset: BaseDataset, categories: list[str]) -> None:
+    classes = list(dataset.metainfo.get('classes') or ())
+    if not categories or not hasattr(dataset, 'cat_ids'):
         return
-    names = list(categories.values())
-    if lacking := [name for name in ours if name not in names]:
+    found = compare_categories(classes, categories)
+    repeated = [name for name in found.repeated if name in classes]
+    if found.missing:
+        names = (f'{name!r} (perhaps {near!r})' if near else repr(name) for name, near in found.missing)
         what = (
-            f'has no category for {len(lacking)} of the {len(ours)} classes: '
-            f'{", ".join(_with_near(name, names) for name in lacking)}; its categories are {", ".join(names)}'
+            f'has no category for {len(found.missing)} of the {len(classes)} classes: {", ".join(names)}; '
+            f'its categories are {", ".join(categories)}'
         )
-    elif doubled := sorted({name for name in known if known.count(name) > 1}):
-        what = f'has several categories of one name: {", ".join(doubled)}'
+    elif repeated:
+        what = f'has several categories of one name: {", ".join(repeated)}'
+    elif found.reordered:
+        known = (name for name in categories if name in classes)
+        what = f'has its categories in another order than the classes: {", ".join(known)}'
     else:
-        what = f'numbers its categories in another order than the classes: {", ".join(known)}'
+        return
     raise UserError(f'{dataset.ann_file}: {what}. Set metainfo.classes of the datasets to its names')
-
-
-def _with_near(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), {other.lower(): other for other in names}, 1)
-    meant = [other for other in names if near and other.lower() == near[0]]
-    return f'{name!r} (perhaps {meant[0]!r})' if meant else repr(name)
 
 
 def _reason(dataset: BaseDataset) -> str:

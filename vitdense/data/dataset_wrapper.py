@@ -5,8 +5,8 @@ from typing import Any
 from torch.utils.data import Dataset
 
 
-class Around(Dataset):
-    """What a subclass does not say, the dataset inside does."""
+class DatasetWrapper(Dataset):
+    """Attributes that a subclass does not have are those of the dataset inside."""
 
     def __init__(self, dataset: Any):
         self.dataset = dataset
@@ -19,6 +19,6 @@ class Around(Dataset):
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
-    def __deepcopy__(self, memo: dict) -> 'Around':
+    def __deepcopy__(self, memo: dict) -> 'DatasetWrapper':
         """Itself: MMEngine copies the config that it builds a loader from, and the dataset may be large."""
         return self

@@ -1,42 +1,42 @@
-"""A run whose chances do not depend on how it got where it is.
+"""Random numbers that depend on a run's seed and on where they are drawn, not on what was drawn before.
 
-What a run draws at random is a function of its seed and of the place where it is drawn: the augmentation of a
-sample of the epoch and the sample's number in it, dropout of the iteration and the process. So a run that was
-killed goes on as if it had not been, with any number of workers, and nothing but its seed and its iteration
-need be kept.
+The augmentation of a sample depends on the epoch and on the sample's number in it, dropout on the iteration
+and the process. So a run that was killed resumes to the same weights, with any number of data-loading
+workers, and no random state has to be saved.
 """
 
+import os
 import random
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
-from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import DataLoader, Sampler
+from mmengine.registry import DATA_SAMPLERS
+from mmengine.runner import Runner
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
-from .dataset_wrapper import Around
-from .workers import begin_worker
+from .dataset_wrapper import DatasetWrapper
 
 
-def seed_all(*place: int) -> None:
-    """Python's, NumPy's and torch's random numbers from here on are those of a place."""
-    torch.manual_seed(_seed_host(place))
+def seed_all(*key: int) -> None:
+    """Seed Python, NumPy and torch on all devices with a tuple of numbers."""
+    torch.manual_seed(_seed_host(key))
 
 
 @contextmanager
-def seeded(*place: int) -> Iterator[None]:
-    """`seed_all` for a while; the process's own random numbers go on afterwards where they were.
+def seeded(*key: int) -> Iterator[None]:
+    """`seed_all` for a while; afterwards the random states are what they were.
 
-    Of the CPU's alone: what loads data draws nothing on a GPU.
+    Of the CPU alone: data loading draws nothing on a GPU.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    torch.default_generator.manual_seed(_seed_host(place))
+    torch.default_generator.manual_seed(_seed_host(key))
     try:
         yield
     finally:
@@ -45,135 +45,134 @@ def seeded(*place: int) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-def _seed_host(place: tuple[int, ...]) -> int:
-    """Seed Python and NumPy by a place; the seed."""
-    (seed,) = np.random.SeedSequence(place).generate_state(1).tolist()
+def _seed_host(key: tuple[int, ...]) -> int:
+    """Seed Python and NumPy; the seed."""
+    (seed,) = np.random.SeedSequence(key).generate_state(1).tolist()
     random.seed(seed)
     np.random.seed(seed)
     return seed
 
 
-class Place(int):
+class SampleId(int):
     """The index of a sample in its dataset, with its epoch and its number among the samples of the epoch."""
 
     epoch: int
     number: int
 
-    def __new__(cls, index: int, epoch: int, number: int) -> 'Place':
-        place = super().__new__(cls, index)
-        place.epoch, place.number = epoch, number
-        return place
+    def __new__(cls, index: int, epoch: int, number: int) -> 'SampleId':
+        sample_id = super().__new__(cls, index)
+        sample_id.epoch, sample_id.number = epoch, number
+        return sample_id
 
     def __getnewargs__(self) -> tuple[int, int, int]:
         return int(self), self.epoch, self.number
 
 
-class PlacedBatches(Sampler):
-    """A batch sampler's batches, whose indices know their places.
+class SeededBatchSampler(Sampler):
+    """The batches of a config's own batch sampler, with sample ids in place of indices.
 
-    The processes' samples are numbered in turns, as MMEngine's samplers deal them out: the same samples have
+    The samples of several processes are numbered in turns, as MMEngine's samplers deal them out: they have
     the same numbers in one process with a larger batch.
+
+    Args:
+        sampler: of indices.
+        batch_size: of a process.
+        batch_sampler: config of a batch sampler; None for torch's.
+        drop_last: leave out an epoch's last batch where it is smaller; for torch's.
 
     Attributes:
         skip: batches to leave out the next time, of an epoch that a run has seen in part.
+
+    Raises:
+        ValueError: `drop_last` beside a batch sampler, which has an argument of its own for it.
     """
 
-    def __init__(self, batches: Any):
-        self.batches = batches
+    def __init__(
+        self, sampler: Sampler, batch_size: int, batch_sampler: dict | None = None, drop_last: bool = False
+    ):
+        self.batches: Any = BatchSampler(sampler, batch_size, drop_last)
+        if batch_sampler is not None:
+            if drop_last:
+                raise ValueError('drop_last=True beside a batch_sampler; give it to the batch_sampler')
+            inside = dict(sampler=sampler, batch_size=batch_size)
+            self.batches = DATA_SAMPLERS.build(batch_sampler, default_args=inside)
         self.skip = 0
 
     @property
     def sampler(self) -> Any:
-        """What MMEngine tells the epoch."""
+        """To which MMEngine reports the epoch."""
         return self.batches.sampler
 
     @property
     def batch_size(self) -> int:
         return self.batches.batch_size
 
+    @property
+    def drop_last(self) -> bool:
+        return getattr(self.batches, 'drop_last', False)
+
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[SampleId]]:
         rank, processes = get_dist_info()
         epoch = getattr(self.sampler, 'epoch', 0)
         skip, self.skip = self.skip, 0
         seen = 0
         for number, batch in enumerate(self.batches):
             if number >= skip:
-                yield [Place(index, epoch, (seen + i) * processes + rank) for i, index in enumerate(batch)]
+                yield [SampleId(index, epoch, (seen + i) * processes + rank) for i, index in enumerate(batch)]
             seen += len(batch)
 
 
-class Placed(Around):
-    """A dataset whose samples are augmented by their places."""
+class SeededDataset(DatasetWrapper):
+    """A dataset whose samples are augmented by the run's seed and their ids."""
 
     def __init__(self, dataset: Any, seed: int):
         super().__init__(dataset)
         self.seed = seed
 
     def __getitem__(self, index: int) -> Any:
-        if not isinstance(index, Place):
+        if not isinstance(index, SampleId):
             return self.dataset[index]
         with seeded(self.seed, index.epoch, index.number):
             return self.dataset[int(index)]
 
 
-def place(loader: DataLoader, seed: int) -> DataLoader:
-    """The same loader over places; starting it draws nothing from the process's random numbers."""
-    words = dict(num_workers=loader.num_workers, pin_memory=loader.pin_memory, timeout=loader.timeout)
-    if loader.num_workers:
-        words.update(persistent_workers=loader.persistent_workers, prefetch_factor=loader.prefetch_factor)
-        words.update(multiprocessing_context=loader.multiprocessing_context)
-    return DataLoader(
-        Placed(loader.dataset, seed),
-        batch_sampler=PlacedBatches(loader.batch_sampler),
-        collate_fn=loader.collate_fn,
-        worker_init_fn=partial(begin_worker, loader.worker_init_fn),
-        generator=torch.Generator().manual_seed(seed),
-        **words,
-    )
+def seed_loader(config: dict, seed: int | None, diff_rank_seed: bool = False) -> DataLoader:
+    """Build a loader over sample ids by MMEngine's builder.
 
+    To begin an epoch draws nothing from the process's random numbers, and signals do not end its workers.
 
-class PlaceHook(Hook):
-    """Keeps a run's place, gives each iteration the random numbers of its own, and finds the place again.
-
-    A checkpoint holds the number of samples that have been drawn of the epoch, by all processes together, in
-    `meta['samples']`.
+    Args:
+        config: of the loader, with a dataset that is built.
+        seed: of the run.
+        diff_rank_seed: as MMEngine's builder takes it.
     """
+    config = dict(config, dataset=SeededDataset(config['dataset'], seed or 0))
+    own = dict(batch_sampler=config.get('batch_sampler'), drop_last=config.pop('drop_last', False))
+    config['batch_sampler'] = dict(type=SeededBatchSampler, **own)
+    loader = Runner.build_dataloader(config, seed, diff_rank_seed)
+    loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
+    loader.generator = torch.Generator().manual_seed(seed or 0)
+    return loader
 
-    priority = 'VERY_HIGH'
 
-    def __init__(self) -> None:
-        self.samples = 0
+def start_worker(then: Callable | None, worker: int) -> None:
+    """The start of a data-loading worker: only the main process ends it.
 
-    def before_train(self, runner: Runner) -> None:
-        loop, batches = runner.train_loop, runner.train_loop.dataloader.batch_sampler
-        if self.samples == 0:
-            return
-        batches.skip = self.samples // (batches.batch_size * get_dist_info()[1])
-        if isinstance(loop, EpochBasedTrainLoop):
-            return
-        loop.fast_forward_on_resume = True  # here, and not by loading what is then thrown away
-        if not isinstance(batches.sampler, InfiniteSampler):
-            epoch, batches.skip = divmod(batches.skip, len(batches))
-            loop.dataloader_iterator._epoch = epoch
-            batches.sampler.set_epoch(epoch)
+    Ctrl-C and a cluster's SIGTERM reach every process of a run, and the main process still needs its data to
+    finish the iteration. A worker whose parent has died ends by itself.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, 'sigwaitinfo'):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_wait_for_parent, args=(os.getppid(),), daemon=True).start()
+    if then is not None:
+        then(worker)
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Dropout, stochastic depth, sampled regions."""
-        seed_all(runner.seed, runner.iter, get_dist_info()[0])
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self.samples += runner.train_loop.dataloader.batch_sampler.batch_size * get_dist_info()[1]
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            self.samples = 0
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint['meta']['samples'] = self.samples
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        if runner._resume:
-            self.samples = checkpoint.get('meta', {}).get('samples', 0)
+def _wait_for_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

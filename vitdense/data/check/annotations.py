@@ -11,13 +11,16 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from ...findings import Level
 from .findings import Kind, called, short
 
 BOX_MALFORMED = Kind('malformed boxes')
 BOX_NEGATIVE = Kind('boxes of negative size')
 BOX_OUTSIDE = Kind('boxes that leave their image')
 LEFT_OUT = Kind(
-    'annotations that MMDetection leaves out', "COCO's own train2017 has two boxes of no height", fault=False
+    'annotations that MMDetection leaves out',
+    "COCO's own train2017 has two boxes of no height",
+    level=Level.WARNING,
 )
 AREA = Kind('malformed areas')
 CROWD = Kind('iscrowd other than 0 or 1')

@@ -1,6 +1,5 @@
 """COCO's layout: one JSON file with images, annotations and categories, and a folder of images."""
 
-import difflib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from rich.progress import Progress
 
+from ...findings import Level
+from ..categories import compare_categories
 from .annotations import problems
 from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Kind, called, inside, leaves, short
 from .images import Damaged, picture_size, read_all
@@ -24,7 +25,9 @@ NO_CATEGORY = Kind(
     'MMDetection numbers labels by the categories that there are: later ones move up',
 )
 ORDER = Kind('categories in another order than the classes', "MMDetection numbers labels in the file's order")
-NO_CLASS = Kind('categories that are none of the classes', 'their annotations are left out', fault=False)
+NO_CLASS = Kind(
+    'categories that are none of the classes', 'their annotations are left out', level=Level.WARNING
+)
 UNKNOWN_CATEGORY = Kind('annotations of unknown categories')
 UNKNOWN_IMAGE = Kind('annotations of unknown images')
 SIZE = Kind('images of another size than annotated')
@@ -123,21 +126,18 @@ class CocoCheck:
                 names.append(name)
         if not entries:
             return by_id
-        spare = [name for name in names if name not in classes]
-        lacking = [name for name in classes if name not in names]
-        for name in lacking:
-            near = difflib.get_close_matches(name, spare)
-            hint = f'; is it {" or ".join(map(repr, near))}?' if near else ''
+        differences = compare_categories(classes, names)
+        for name, near in differences.missing:
+            hint = f'; is it {near!r}?' if near else ''
             where = f'{self.file}, class {name!r} of the config'
             self.found.add(NO_CATEGORY, where, 'no category', f'one of this name{hint}')
-        for name in spare:
+        for name in differences.extra:
             where = f'{self.file}, category {name!r}'
             self.found.add(NO_CLASS, where, 'not a class of the config', f'one of its {len(classes)} classes')
-        ordered = [name for name in names if name in classes]
-        if not lacking and ordered != classes:
-            label = next(i for i, name in enumerate(ordered) if name != classes[i])
-            where = f'{self.file}, category {ordered[label]!r}'
-            expected = f"{classes[label]!r} there, as in the config's classes"
+        if differences.reordered and not differences.missing:
+            label, name, category = differences.reordered
+            where = f'{self.file}, category {category!r}'
+            expected = f"{name!r} there, as in the config's classes"
             self.found.add(ORDER, where, f'becomes label {label}', expected)
         return by_id
 

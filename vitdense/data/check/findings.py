@@ -1,11 +1,13 @@
-"""What a check finds: each kind of fault or doubt with its count and its first examples."""
+"""What a check of files finds: each kind of error or warning with its count and its first examples."""
 
 import os
 import reprlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from ...findings import Level
 
 EXAMPLES = 5  # shown of each kind
 LONGEST = 160  # characters of a name or of a value that are shown
@@ -16,18 +18,17 @@ class Kind(NamedTuple):
 
     name: in the plural, as the table and the list call it.
     note: what follows from it in a run, where that is not plain.
-    fault: a run stumbles over it or learns wrongly; otherwise a doubt, which may be meant.
     """
 
     name: str
     note: str = ''
-    fault: bool = True
+    level: Level = Level.ERROR
 
 
 MISSING_FOLDER = Kind('missing folders')
 EMPTY = Kind('empty sets')
 LEAVES = Kind('file names that leave the folder')
-NEVER = Kind('classes that never occur', fault=False)
+NEVER = Kind('classes that never occur', level=Level.WARNING)
 
 
 @dataclass
@@ -87,9 +88,3 @@ def _legible(text: str) -> str:
     if len(text) > LONGEST:
         text = f'{text[: LONGEST - 40]}…{text[-40:]}'
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
-
-
-def listed(values: Any) -> str:
-    """Values side by side, the first few."""
-    values = list(values)
-    return ', '.join(map(str, values[:4])) + (', …' if len(values) > 4 else '')

@@ -11,10 +11,11 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from rich.progress import Progress
 
-from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Kind, inside, leaves, listed
+from ...findings import Level, first_few
+from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Kind, inside, leaves
 from .images import Damaged, LabelMap, attempt, label_map, picture_size, read_all
 
-MAP_DAMAGED = {  # kinds of damage to a file, of which an image is told as it is
+MAP_DAMAGED = {  # kinds of damage to a file, of which an image is reported as it is
     'missing images': Kind('images without label map'),
     'unreadable images': Kind('unreadable label maps'),
     'truncated images': Kind('truncated label maps'),
@@ -24,7 +25,7 @@ NO_NAMES = Kind('lists of names that cannot be read')
 SIZE = Kind('label maps of another size than their image')
 FORM = Kind('label maps of another pixel form')
 VALUES = Kind('label maps with values that are no class', 'MMSegmentation keeps the last 8 bits of a value')
-ALL_IGNORED = Kind('label maps with every pixel ignored', fault=False)
+ALL_IGNORED = Kind('label maps with every pixel ignored', level=Level.WARNING)
 
 Pair = tuple[Path, Path]  # an image and its label map
 
@@ -80,7 +81,7 @@ class LabelMapCheck:
         """What the folder of images holds."""
         names = list_dir_or_file(str(self.pictures), list_dir=False, recursive=True)
         suffixes = Counter(Path(name).suffix for name in names).most_common()
-        return listed(f'{count} named *{suffix}' for suffix, count in suffixes) or 'nothing else'
+        return first_few(f'{count} named *{suffix}' for suffix, count in suffixes) or 'nothing else'
 
     def _spare(self, pictures: set[Path]) -> None:
         """Label maps that no image belongs to."""
@@ -134,11 +135,13 @@ class LabelMapCheck:
                 wrong.append((value, self._called(label)))
         if wrong:
             share = sum(int(labels.counts[value]) for value, _ in wrong) / labels.counts.sum()
-            come, become = (listed(side) for side in zip(*wrong, strict=True))
+            come, become = (first_few(side) for side in zip(*wrong, strict=True))
             came = f'value{"s" * (len(wrong) > 1)} {come} in {share:.1%} of its pixels, read as {become}'
             self.found.add(VALUES, self._place(file), came, self._expected())
         elif ignored:
-            self.found.add(ALL_IGNORED, self._place(file), f'only {listed(values)}', 'a pixel of some class')
+            self.found.add(
+                ALL_IGNORED, self._place(file), f'only {first_few(values)}', 'a pixel of some class'
+            )
 
     def _called(self, label: int) -> str:
         if label == self.dataset.ignore_index:
@@ -156,7 +159,7 @@ class LabelMapCheck:
 
     def _value(self, label: int) -> str:
         """What a class is called in the files."""
-        return listed(np.flatnonzero(self.becomes == label)) or 'of its own'
+        return first_few(np.flatnonzero(self.becomes == label)) or 'of its own'
 
     def _place(self, path: str | Path) -> str:
         return inside(path, self.dataset.data_root)

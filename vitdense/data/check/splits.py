@@ -13,18 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...config.read import leaves
-from ...console import say, shown
+from ...console import display_path, say
 from ...errors import UserError
+from ...findings import Level
 from .coco import CocoCheck
 from .findings import Findings, Kind
 from .label_maps import LabelMapCheck
-from .report import report
+from .summary import print_summary
 
-OVERLAP = Kind('images that are in two splits', 'the scores would be of images trained on', fault=False)
+OVERLAP = Kind(
+    'images that are in two splits', 'the scores would be of images trained on', level=Level.WARNING
+)
 
 
 def check_config(cfg: Config, console: Console) -> bool:
-    """Check what a config trains and validates on, and show it; True if there is no fault.
+    """Check what a config trains and validates on, and print it; True if there is no error.
 
     Raises:
         UserError: there is nothing to check: no such folder, or a dataset of another layout.
@@ -34,15 +37,17 @@ def check_config(cfg: Config, console: Console) -> bool:
         named for split in ('train', 'val') for named in _parts(split, cfg.get(f'{split}_dataloader'))
     ]
     if not datasets:
-        raise UserError(f'{shown(cfg.filename)}: has no train or val dataset')
+        raise UserError(f'{display_path(cfg.filename)}: has no train or val dataset')
     for root in dict.fromkeys(Path(dataset.get('data_root') or '') for _, dataset in datasets):
         if not root.is_dir():
-            raise UserError(f'{shown(root)}: no such folder; name the one with the data by --data-root')
-        say(console, 'data', shown(root))
+            raise UserError(
+                f'{display_path(root)}: no such folder; name the one with the data by --data-root'
+            )
+        say(console, 'data', display_path(root))
     with _bar(console) as progress:
         splits = [check_dataset(split, dataset, progress) for split, dataset in datasets]
         _overlaps(splits, progress)
-    return report(console, splits)
+    return print_summary(console, splits)
 
 
 def check_dataset(split: str, dataset: dict, progress: Progress | None = None) -> Findings:

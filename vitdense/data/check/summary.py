@@ -8,23 +8,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...console import plural
+from ...findings import Level
 from .findings import EXAMPLES, Findings, Kind
 
 
-def report(console: Console, splits: Sequence[Findings]) -> bool:
-    """Show all of it; True if there is no fault."""
-    kinds = sorted(dict.fromkeys(chain(*(found.counts for found in splits))), key=lambda kind: not kind.fault)
+def print_summary(console: Console, splits: Sequence[Findings]) -> bool:
+    """Print all of it; True if there is no error."""
+    kinds = sorted(
+        dict.fromkeys(chain(*(found.counts for found in splits))),
+        key=lambda kind: kind.level is not Level.ERROR,
+    )
     _table(console, splits, kinds)
     for kind in kinds:
         _kind(console, splits, kind)
-    faults, doubts = (
-        [sum(found.counts[kind] for found in splits) for kind in kinds if kind.fault is fault]
-        for fault in (True, False)
+    errors, warnings = (
+        sum(found.counts[kind] for found in splits for kind in kinds if kind.level is level)
+        for level in (Level.ERROR, Level.WARNING)
     )
-    said = f'{plural(sum(faults), "fault")}, {plural(sum(doubts), "doubt")}'
-    colour, verdict = ('red', 'not ready to train on') if faults else ('green', 'ready to train on')
-    console.print(f'[bold {colour}]{verdict}: {said}[/]')
-    return not faults
+    colour, verdict = ('red', 'not ready to train on') if errors else ('green', 'ready to train on')
+    counts = f'{plural(errors, "error")}, {plural(warnings, "warning")}'
+    console.print(f'[bold {colour}]{verdict}: {counts}[/]')
+    return not errors
 
 
 def _table(console: Console, splits: Sequence[Findings], kinds: Sequence[Kind]) -> None:
@@ -55,4 +59,5 @@ def _kind(console: Console, splits: Sequence[Findings], kind: Kind) -> None:
 
 
 def _label(kind: Kind) -> str:
-    return f'[red]fault[/]  {kind.name}' if kind.fault else f'[yellow]doubt[/]  {kind.name}'
+    colour = 'red' if kind.level is Level.ERROR else 'yellow'
+    return f'[{colour}]{kind.level.value}[/]  {kind.name}'

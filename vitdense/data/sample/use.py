@@ -40,7 +40,7 @@ GRADIENT_NORM = 1.0  # the heads have no norms: from scratch, larger steps throw
 WARM_UP = 50  # iterations
 
 
-def swap_in(cfg: Config) -> None:
+def use_sample_data(cfg: Config) -> None:
     """Put the sample world in place of the config's data, COCO or ADE20K, in place.
 
     Raises:
