@@ -1,42 +1,39 @@
-"""A loss or a gradient that is not finite stops the run before it touches a weight, and its batch is kept."""
+"""A loss or a gradient that is not finite stops the run before a weight changes, and its batch is saved."""
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
-from ..console import make_console, say, shown
-from .unwrap import unwrapped
+from ..console import display_path, make_console, say
+from ..data.batch import plain
+from ..errors import NotFinite
+from ..findings import first_few
+from .processes import unwrapped
 
 FOLDER = 'not_finite'
 
 
-class NotFinite(Exception):
-    """A loss or a gradient was not finite. The tools exit with code 3."""
-
-
 class FiniteHook(Hook):
-    """Looks at each loss before the backward pass, and at its gradients before the step.
+    """Checks each loss before the backward pass, and its gradients before the optimizer step.
 
-    A loss scale for float16 finds gradients that are not finite itself, leaves the step out and shrinks.
+    A loss scale for float16 finds gradients that are not finite itself, skips the step and becomes smaller.
 
     Args:
-        skipped: so many such iterations may pass without a step, before the next one stops the run.
+        skips: how many such iterations are skipped, without a step, before the next one stops the run.
     """
 
-    def __init__(self, skipped: int = 0):
-        self.left = skipped
+    def __init__(self, skips: int = 0):
+        self.left = skips
         self.batch: Any = None
 
     def before_train(self, runner: Runner) -> None:
@@ -57,11 +54,11 @@ class FiniteHook(Hook):
                 return
             where = 'in another process'
             if bad:
-                where = _named(losses) + self._save(runner, losses, _gradients_of(loss, model))
-            self._leave(runner, f'the loss is not finite: {where}')
+                where = _not_finite(losses) + self._save(runner, losses, _gradients_of(loss, model))
+            self._skip(runner, f'the loss is not finite: {where}')
 
         def take_step(**kwargs: Any) -> None:
-            gradients = {name: _own(p.grad) for name, p in model.named_parameters() if p.grad is not None}
+            gradients = {name: _local(p.grad) for name, p in model.named_parameters() if p.grad is not None}
             bad = ~torch.isfinite(get_total_norm(list(gradients.values())))
             if not _anywhere(bad):
                 step(**kwargs)
@@ -69,8 +66,8 @@ class FiniteHook(Hook):
             where = 'in another process'
             if bad:
                 norms = {name: float(gradient.norm()) for name, gradient in gradients.items()}
-                where = _named(norms) + self._save(runner, losses, norms)
-            self._leave(runner, f'the loss is finite, its gradient is not: {where}')
+                where = _not_finite(norms) + self._save(runner, losses, norms)
+            self._skip(runner, f'the loss is finite, its gradient is not: {where}')
 
         model.parse_losses, optimizer.update_params = parse_losses, update_params
         scaler = getattr(optimizer, 'loss_scaler', None)
@@ -81,23 +78,23 @@ class FiniteHook(Hook):
         self.batch = data_batch
 
     def _save(self, runner: Runner, losses: Mapping[str, Tensor], gradients: Mapping[str, float]) -> str:
-        """Write down the batch, the losses and the gradients; in words, where."""
+        """Write the batch, the losses and the gradients to a file; in words, where."""
         path = Path(runner.work_dir, FOLDER, f'iter_{runner.iter + 1}_rank_{runner.rank}.pth')
         path.parent.mkdir(parents=True, exist_ok=True)
         by_name = {name: float(value) for name, value in losses.items()}
         try:
             torch.save(dict(losses=by_name, gradients=dict(gradients), batch=plain(self.batch)), path)
         except (OSError, RuntimeError) as error:  # torch's of a full disk
-            return f'; the batch could not be written to {shown(path)}: {str(error).splitlines()[0]}'
-        return f'; batch, losses and gradient norms in {shown(path)}'
+            return f'; the batch could not be written to {display_path(path)}: {str(error).splitlines()[0]}'
+        return f'; batch, losses and gradient norms in {display_path(path)}'
 
-    def _leave(self, runner: Runner, which: str) -> None:
+    def _skip(self, runner: Runner, which: str) -> None:
         what = f'iteration {runner.iter + 1}: {which}'
         if not self.left:
             raise NotFinite(what)
         self.left -= 1
         runner.logger.warning(what)
-        say(make_console(), 'skipped', f'{what}; {self.left} more may be', 'bold yellow')
+        say(make_console(), 'skipped', f'{what}; up to {self.left} more are skipped', 'bold yellow')
 
 
 def _anywhere(bad: Tensor) -> bool:
@@ -107,21 +104,19 @@ def _anywhere(bad: Tensor) -> bool:
     return bool(anywhere)
 
 
-def _own(gradient: Tensor) -> Tensor:
-    """The part of this process, of a gradient that is shared out among several."""
+def _local(gradient: Tensor) -> Tensor:
+    """The part of a sharded gradient that this process has."""
     return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 
-def _named(values: Mapping[str, Any], most: int = 4) -> str:
-    bad = [f'{name} {float(value)}' for name, value in values.items() if not math.isfinite(value)]
-    more = f' and {len(bad) - most} more' if len(bad) > most else ''
-    return ', '.join(bad[:most]) + more
+def _not_finite(values: Mapping[str, Any]) -> str:
+    return first_few(f'{name} {float(value)}' for name, value in values.items() if not math.isfinite(value))
 
 
 def _gradients_of(loss: Tensor, model: torch.nn.Module) -> dict[str, float]:
     """Norm of the gradient of each parameter; none where the loss cannot be differentiated.
 
-    Nor of a model that is shared out among processes: the others would have to take part.
+    Nor of a sharded model: the other processes would have to take part.
     """
     if isinstance(model, FSDPModule):
         return {}
@@ -131,24 +126,3 @@ def _gradients_of(loss: Tensor, model: torch.nn.Module) -> dict[str, float]:
     except RuntimeError:
         return {}
     return {name: float(g.norm()) for name, g in zip(named, grads, strict=True) if g is not None}
-
-
-def plain(node: Any) -> Any:
-    """A batch as dicts, lists, tensors, numbers and text, which `torch.load(weights_only=True)` reads."""
-    if isinstance(node, BaseDataElement):
-        return plain(dict(node.all_items()))
-    if isinstance(node, Mapping):
-        return {str(key): plain(value) for key, value in node.items()}
-    if isinstance(node, (list, tuple)):
-        return [plain(value) for value in node]
-    if isinstance(node, Tensor):
-        return node.detach().cpu()
-    if hasattr(node, 'to_ndarray'):  # MMDetection's masks
-        return torch.from_numpy(node.to_ndarray())
-    if hasattr(node, 'tensor'):  # and boxes
-        return node.tensor.detach().cpu()
-    if isinstance(node, np.ndarray):
-        return torch.from_numpy(node)
-    if isinstance(node, np.generic):
-        return node.item()
-    return node if node is None or isinstance(node, (bool, int, float, str)) else repr(node)

@@ -1,36 +1,36 @@
-"""MMEngine's runner, quiet on the terminal and strict about checkpoints."""
+"""MMEngine's runner, quiet on the terminal and strict about what it loads, builds and saves."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from ..checkpoint import local, read
-from ..console import file_only, shown
+from ..config.text import FinalConfig
+from ..console import display_path, file_only
 from ..data.dataset import build_dataset
-from ..data.reproducible import PlaceHook, place
-from ..data.unreadable import Readable
+from ..data.reproducible import seed_loader
+from ..data.unreadable import SkipUnreadable
 from ..errors import UserError
-from ..preflight.loaded import Loaded
+from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
+from .checkpoints import SafeCheckpointHook, SafePoints
 from .finite import FiniteHook
-from .keep import KeepHook
-from .mean_loss import MeanLossHook
-from .mean_norms import MeanNormsHook, average_statistics
-from .records import RECORDS
-from .save import Moments
-from .unwrap import unwrapped
+from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks
+from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
+from .resume import PositionHook
+from .weights import WeightRecord, check_state, read_checkpoint
 
 
 @contextmanager
@@ -45,91 +45,100 @@ def buildable(config: str | None) -> Iterator[None]:
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         log = MMLogger.get_current_instance()
         log.error('The config cannot be built', exc_info=True)
-        where = f' (traceback in {shown(log.log_file)})' if log.log_file else ''
+        where = f' (traceback in {display_path(log.log_file)})' if log.log_file else ''
         raise UserError(f'{config}: cannot be built: {error}{where}') from error
 
 
-@CheckpointLoader.register_scheme(prefixes=('', 'http://', 'https://'), force=True)
-def load_from_anywhere(filename: str, map_location: Any = None) -> Any:
-    """What MMEngine's own `Pretrained` loads by: safely, once, and with a sentence where it is refused."""
-    return read(local(filename), allow=RECORDS)
+def _or_user_error(build: Callable) -> Callable:
+    """One of MMEngine's builders, that raises a user error for what a class refused."""
+
+    @wraps(build)
+    def built(self: Runner, *args: Any, **kwargs: Any) -> Any:
+        with buildable(self.cfg.filename):
+            return build(self, *args, **kwargs)
+
+    return built
 
 
 class VitdenseRunner(Runner):
-    """A runner whose terminal stays free for the run's own report, and that loads checkpoints whole.
+    """A runner that leaves the terminal to the run's own report, and loads checkpoints whole or not at all.
 
-    Checkpoints are unpickled with `weights_only=True` and the allow-list `RECORDS`, never again without, and
-    the text of a config inside them, which MMEngine runs as Python when it resumes, is dropped.
+    Checkpoints are unpickled with `weights_only=True` and the allow-list `SAFE_GLOBALS`, never again without,
+    and the text of a config inside them, which MMEngine runs as Python when it resumes, is dropped.
+
+    Entries of a config that it reads besides MMEngine's: `amp` ('bfloat16' or 'float16'), `skip_not_finite`,
+    `skip_unreadable`.
     """
 
-    begun_with = ''  # the text of the config that a resumed run was begun with
+    resumed_config = ''  # the text of the config that a resumed run was started with
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'VitdenseRunner':
-        """As MMEngine's.
+        """Build a runner as MMEngine does; the config is not changed afterwards.
 
         Raises:
             UserError: what a class of the config refused; the traceback is in the log.
         """
         with buildable(cfg.filename):
-            return super().from_cfg(cfg)
+            return super().from_cfg(FinalConfig.of(cfg))
 
-    def build_train_loop(self, loop: Any) -> Any:
-        with buildable(self.cfg.filename):
-            return super().build_train_loop(loop)
-
-    def build_val_loop(self, loop: Any) -> Any:
-        with buildable(self.cfg.filename):
-            return super().build_val_loop(loop)
-
-    def build_test_loop(self, loop: Any) -> Any:
-        with buildable(self.cfg.filename):
-            return super().build_test_loop(loop)
+    build_train_loop = _or_user_error(Runner.build_train_loop)
+    build_val_loop = _or_user_error(Runner.build_val_loop)
+    build_test_loop = _or_user_error(Runner.build_test_loop)
+    build_param_scheduler = _or_user_error(Runner.build_param_scheduler)
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """As MMEngine's; for `amp` without autocast of its own, and for float16 with a loss scale."""
+        if (amp := self.cfg.get('amp')) and isinstance(optim_wrapper, dict):
+            kind = ScaledOptimWrapper if amp == 'float16' else 'OptimWrapper'
+            optim_wrapper = dict(optim_wrapper, type=kind)
+            optim_wrapper.pop('dtype', None)
+            optim_wrapper.pop('loss_scale', None)
         with buildable(self.cfg.filename):
             return super().build_optim_wrapper(optim_wrapper)
 
-    def build_param_scheduler(self, scheduler: Any) -> Any:
-        with buildable(self.cfg.filename):
-            return super().build_param_scheduler(scheduler)
+    def build_model(self, model: torch.nn.Module | dict) -> torch.nn.Module:
+        built = super().build_model(model)
+        if amp := self.cfg.get('amp'):
+            autocast_networks(built, get_device(), PRECISIONS[amp])
+        return built
 
     def build_dataloader(
         self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """As MMEngine's; the samples' augmentation depends on the seed and on their places alone.
+        """As MMEngine's; a sample's augmentation depends on the seed and on its id alone.
 
-        An image that cannot be read is named; a training may pass over `skip_unreadable` of them.
+        An image that cannot be read is named; a training may skip `skip_unreadable` of them.
 
         Raises:
             UserError: as `build_dataset`.
         """
         if isinstance(dataloader, DataLoader):
             return dataloader
-        skips = self.cfg.get('skip_unreadable', 0) if dataloader is self._train_dataloader else 0
+        skips = self.cfg.get('skip_unreadable', 0) if dataloader is train_loader_config(self) else 0
         dataset = dataloader['dataset']
         dataset = build_dataset(dataset) if isinstance(dataset, dict) else dataset
-        dataloader = dict(dataloader, dataset=Readable(dataset, skips, self.work_dir))
+        dataloader = dict(dataloader, dataset=SkipUnreadable(dataset, skips, self.work_dir))
         if not dataloader.get('num_workers'):  # what is for workers alone, torch refuses without
             dataloader.update(persistent_workers=False)
-        return place(Runner.build_dataloader(dataloader, seed, diff_rank_seed), seed or 0)
+        return seed_loader(dataloader, seed, diff_rank_seed)
 
     def register_hook(self, hook: Hook | dict, priority: int | str | None = None) -> None:
         if isinstance(hook, dict):
             kind = HOOKS.get(hook['type']) if isinstance(hook['type'], str) else hook['type']
             if kind is CheckpointHook:
-                hook = dict(hook, type=KeepHook)
+                hook = dict(hook, type=SafeCheckpointHook)
         super().register_hook(hook, priority)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         super().register_default_hooks(hooks)
-        self.register_hook(PlaceHook())
+        self.register_hook(PositionHook())
         self.register_hook(FiniteHook(self.cfg.get('skip_not_finite', 0)))
         self.register_hook(MeanLossHook())
-        self.register_hook(MeanNormsHook())
+        self.register_hook(MeanStatisticsHook())
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """As MMEngine's, but a file has its name once it is whole and on the disk."""
+        """As MMEngine's, but a file gets its name when it is whole and on the disk."""
         average_statistics(self.model)
         if '://' in str(out_dir):  # not a disk
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
@@ -151,7 +160,7 @@ class VitdenseRunner(Runner):
         return logger
 
     def dump_config(self) -> None:
-        """Not when the runner is built: a run that cannot begin leaves the files of an earlier one alone."""
+        """Not when the runner is built: a run that cannot start leaves the files of an earlier one alone."""
 
     def load_or_resume(self) -> None:
         super().load_or_resume()
@@ -165,26 +174,26 @@ class VitdenseRunner(Runner):
         return super().val_dataloader if self.val_loop else None
 
     @cached_property
-    def moments(self) -> Moments:
+    def safe_points(self) -> SafePoints:
         """When the run can be saved."""
-        return Moments()
+        return SafePoints()
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        self.moments.before(fn_name)
+        self.safe_points.before(fn_name)
         super().call_hook(fn_name, **kwargs)
-        self.moments.after(fn_name, self.iter)
+        self.safe_points.after(fn_name, self.iter)
 
     @cached_property
-    def loaded(self) -> Loaded:
+    def weight_record(self) -> WeightRecord:
         """What of the model came from a file."""
-        return Loaded()
+        return WeightRecord()
 
     def _init_model_weights(self) -> None:
         try:
-            with self.loaded.watching(unwrapped(self)):
+            with self.weight_record.recording(unwrapped(self)):
                 super()._init_model_weights()
         except (FileNotFoundError, ValueError, UnpicklingError) as error:
-            # weights that are not there, do not fit, or would execute something
+            # weights that are not there, do not fit, or would execute code
             raise UserError(str(error)) from error
 
     def load_checkpoint(
@@ -198,50 +207,24 @@ class VitdenseRunner(Runner):
 
         Raises:
             UserError: no such file, not a checkpoint, the checkpoint of another model, or weights alone
-                where a run is to go on.
+                where a run is to be resumed.
         """
-        try:
-            checkpoint = read(filename, allow=RECORDS)
-        except (FileNotFoundError, ValueError) as error:
-            raise UserError(str(error)) from error
-        if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict', checkpoint), dict):
-            raise UserError(f'{filename}: not a checkpoint: it holds a {type(checkpoint).__name__}')
+        checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = unwrapped(self)
         state = checkpoint.get('state_dict', checkpoint)
         check_state(model, state, filename)
-        if self._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
-            raise UserError(f'{filename}: holds weights, but no state of a run for --resume to go on with')
+        if is_resuming(self) and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
+            raise UserError(f'{filename}: holds weights, but no optimizer state and progress for --resume')
         meta = checkpoint.get('meta', {})
         meta.pop('config', None)
-        if self._resume and isinstance(text := meta.get('cfg'), str):
-            self.begun_with = text
-        with self.loaded.watching(model):
-            self._put_in(model, state)
-        self._has_loaded = True
+        if is_resuming(self) and isinstance(text := meta.get('cfg'), str):
+            self.resumed_config = text
+        with self.weight_record.recording(model):
+            self._copy_state(model, state)
+        mark_as_loaded(self)
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
 
-    def _put_in(self, model: torch.nn.Module, state: dict) -> None:
+    def _copy_state(self, model: torch.nn.Module, state: dict) -> None:
         model.load_state_dict(state)
-
-
-def check_state(model: torch.nn.Module, state: dict, filename: str) -> None:
-    """Raise UserError, with what differs, unless a state dict has exactly the model's keys and shapes."""
-    ours = model.state_dict()
-    missing, left_over = ours.keys() - state.keys(), state.keys() - ours.keys()
-    misshapen = [k for k in ours.keys() & state.keys() if ours[k].shape != getattr(state[k], 'shape', None)]
-    problems = [
-        f'{len(keys)} {label} (such as {min(keys)})'
-        for label, keys in (
-            ('of the model are missing', missing),
-            ('are unknown', left_over),
-            ('differ in shape', misshapen),
-        )
-        if keys
-    ]
-    if problems:
-        raise UserError(
-            f'{filename}: the checkpoint of another model: of its weights, {", ".join(problems)}. '
-            f'Are the config, --arch and --sample those that it was trained with?'
-        )

@@ -1,7 +1,7 @@
-"""Weights, gradients and the optimizer's moments shared out among the processes, by torch's `fully_shard`.
+"""Weights, gradients and optimizer state sharded among the processes, by torch's `fully_shard`.
 
 For what does not fit one GPU: `shard = True` in a config. A checkpoint holds everything whole, so that a run
-can go on with any number of processes, shared out or not.
+can be resumed with any number of processes, sharded or not.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..errors import UserError
-from .mean_norms import average_statistics
+from ..mmengine_internals import is_resuming
+from .processes import average_statistics
 from .runner import VitdenseRunner
 
 
@@ -26,15 +27,15 @@ class ShardedRunner(VitdenseRunner):
     """The runner of a config with `shard = True`."""
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Initialise a model while it is whole, and share it out.
+        """Initialize a model while it is whole, and shard it.
 
-        The weights come together while a step is computed, the gradients and the moments never.
+        The weights are gathered while a step is computed, gradients and optimizer state never.
 
         Raises:
             UserError: there is one process only.
         """
         if not self.distributed:
-            raise UserError('shard=True shares a model out among processes: start several, with --launcher')
+            raise UserError('shard=True shards a model among processes: start several, with --launcher')
         if sync := self.cfg.get('sync_bn'):
             model = convert_sync_batchnorm(model, sync)
         self.model = model.to(get_device())
@@ -42,42 +43,42 @@ class ShardedRunner(VitdenseRunner):
         return fully_shard(model, mesh=init_device_mesh(get_device(), (get_world_size(),)))
 
     def _init_model_weights(self) -> None:
-        """Done, when it was whole."""
+        """Already done in `wrap_model`."""
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         super().register_default_hooks(hooks)
-        self.register_hook(WholeHook())
+        self.register_hook(WholeStateHook())
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         average_statistics(self.model)
-        self.whole_state = _whole(
+        self.whole_state = _gathered(
             dict(state_dict=self.model.state_dict(), optimizer=self.optim_wrapper.state_dict())
         )
         super().save_checkpoint(*args, **kwargs)
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
         checkpoint = super().load_checkpoint(*args, **kwargs)
-        if self._resume:
-            self._share_out_moments(checkpoint['optimizer']['state'])
+        if is_resuming(self):
+            self._shard_optimizer_state(checkpoint['optimizer']['state'])
         return checkpoint
 
-    def _put_in(self, model: nn.Module, state: dict) -> None:
+    def _copy_state(self, model: nn.Module, state: dict) -> None:
         with torch.no_grad():
             for name, own in model.state_dict().items():
-                own.copy_(_part(state[name], own))
-        self.loaded.names.update(name for name, _ in model.named_parameters())
+                own.copy_(_distributed(state[name], own))
+        self.weight_record.names.update(name for name, _ in model.named_parameters())
 
-    def _share_out_moments(self, state: dict) -> None:
+    def _shard_optimizer_state(self, state: dict) -> None:
         groups = self.optim_wrapper.optimizer.param_groups
         parameters = [parameter for group in groups for parameter in group['params']]
         for number, moments in state.items():
             for name, value in moments.items():
                 if getattr(value, 'shape', None) == parameters[number].shape:  # and no counter of steps
-                    moments[name] = _part(value, parameters[number])
+                    moments[name] = _distributed(value, parameters[number])
 
 
-class WholeHook(Hook):
-    """Puts whole tensors into a checkpoint, in the place of the first process's parts."""
+class WholeStateHook(Hook):
+    """Puts whole tensors into a checkpoint, in place of the first process's parts."""
 
     def before_save_checkpoint(self, runner: ShardedRunner, checkpoint: dict) -> None:
         checkpoint.update(
@@ -85,17 +86,17 @@ class WholeHook(Hook):
         )
 
 
-def _whole(node: Any) -> Any:
-    """A state dict with whole tensors on the CPU; every process has to ask."""
+def _gathered(node: Any) -> Any:
+    """A state dict with whole tensors on the CPU; every process has to call it."""
     if isinstance(node, Mapping):
-        return {key: _whole(value) for key, value in node.items()}
+        return {key: _gathered(value) for key, value in node.items()}
     if isinstance(node, list):
-        return [_whole(value) for value in node]
+        return [_gathered(value) for value in node]
     if isinstance(node, DTensor):
         node = node.full_tensor()
     return node.cpu() if isinstance(node, Tensor) else node
 
 
-def _part(value: Tensor, own: Tensor) -> Tensor:
+def _distributed(value: Tensor, own: Tensor) -> Tensor:
     value = value.to(own.device)
     return distribute_tensor(value, own.device_mesh, own.placements) if isinstance(own, DTensor) else value

@@ -1,4 +1,4 @@
-"""Where a run writes; a new run never writes over an earlier one, nor beside one that goes on."""
+"""Where a run writes; a new run never overwrites an earlier one, nor writes where another one is running."""
 
 import errno
 import os
@@ -14,53 +14,72 @@ from mmengine.dist import is_main_process
 
 try:
     import fcntl
-except ImportError:  # not where there is none of it, as on Windows
-    fcntl = None
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 from ..checkpoint import check_sums
-from ..console import make_console, shown
+from ..console import display_path, make_console
 from ..errors import UserError
 
-HOME = Path('work_dirs')
+WORK_DIRS = Path('work_dirs')
 LOCK = '.lock'
-TRACES = ('*.pth', 'last_checkpoint', 'not_finite')  # of a run that has come somewhere
-OF_A_RUN = re.compile(r'(?:epoch|iter)_\d+\.pth')  # checkpoints to go on with; the best one is weights alone
+TRAINED = ('*.pth', 'last_checkpoint', 'not_finite')  # left by a training
+TESTED = ('predictions.png',)  # left by a test
+RESUMABLE = re.compile(r'(?:epoch|iter)_\d+\.pth')  # the best checkpoint is weights alone
 
 _locks: dict[Path, IO[str]] = {}  # held as long as this process lives
 
 
 def new_work_dir(wanted: str | None, name: str) -> Path:
-    """The folder of a new training run: the one that is wanted, or work_dirs/<name>, <name>-2, ….
+    """The folder of a new training, locked: the wanted one, or work_dirs/<name>, <name>-2, ….
 
     Raises:
-        UserError: the wanted one already holds what a run has made, or another run is at work in it.
+        UserError: the wanted one already holds a training, or another run is running in it.
     """
-    if wanted is None:
-        return next(path for path in _numbered(name) if not _used(path) and not taken(path))
-    if _used(Path(wanted)):
+    if wanted is not None and _holds(Path(wanted), TRAINED):
         raise UserError(
-            f'--work-dir {wanted} holds the checkpoints of an earlier run; --resume goes on with it, '
-            f'another --work-dir begins anew'
+            f'--work-dir {wanted} holds the checkpoints of an earlier run; --resume continues it, '
+            f'another --work-dir starts a new one'
         )
-    return _own(Path(wanted))
+    return _new(wanted, name, TRAINED)
+
+
+def new_test_dir(wanted: str | None, name: str) -> Path:
+    """The folder of a test, locked: the wanted one, or work_dirs/<name>-test, <name>-test-2, ….
+
+    Raises:
+        UserError: the wanted one already holds pictures of an earlier run, or another run is running in it.
+    """
+    if wanted is not None and _holds(Path(wanted), TESTED):
+        raise UserError(
+            f'--work-dir {wanted} holds the predictions of an earlier run; another --work-dir, or none, '
+            f'leaves them alone'
+        )
+    return _new(wanted, f'{name}-test', TESTED)
+
+
+def _new(wanted: str | None, name: str, traces: tuple[str, ...]) -> Path:
+    if wanted is not None:
+        return _locked(Path(wanted))
+    return next(path for path in _numbered(name) if not _holds(path, traces) and not lock(path))
 
 
 def resumed_run(wanted: str | None, name: str, checkpoint: str) -> tuple[Path, Path]:
-    """The folder and the checkpoint to go on with, for `--resume` or `--resume CHECKPOINT`.
+    """The folder, locked, and the checkpoint of the run that `--resume` or `--resume CHECKPOINT` continues.
 
     Raises:
-        UserError: there is nothing to resume, or another run is at work there.
+        UserError: there is nothing to resume, or another run is running there.
     """
     if checkpoint != 'auto':
         path = Path(checkpoint)
         if not path.is_file():
             raise UserError(f'--resume {checkpoint}: no such checkpoint file')
-        return _own(Path(wanted) if wanted else path.parent), path
+        return _locked(Path(wanted) if wanted else path.parent), path
     for folder in [Path(wanted)] if wanted is not None else _runs_of(name):
         if _checkpoints(folder):
-            return _own(folder), _newest(folder)
-    place = wanted or shown(HOME / name)
-    raise UserError(f'--resume: no checkpoint in {place}; give one (--resume CHECKPOINT) or start without it')
+            return _locked(folder), _newest(folder)
+    where = wanted or display_path(WORK_DIRS / name)
+    raise UserError(f'--resume: no checkpoint in {where}; give one (--resume CHECKPOINT) or start without it')
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:
@@ -70,11 +89,11 @@ def last_checkpoint(work_dir: Path) -> Path | None:
     return work_dir / name if name else None
 
 
-def taken(folder: Path) -> str:
-    """Take a folder for this process, as long as it lives.
+def lock(folder: Path) -> str:
+    """Lock a folder for this process, as long as it lives.
 
     Returns:
-        nothing, or whose it is.
+        nothing, or which process has locked it.
     """
     if not is_main_process() or fcntl is None:
         return ''
@@ -97,9 +116,9 @@ def taken(folder: Path) -> str:
     return ''
 
 
-def _own(folder: Path) -> Path:
-    if other := taken(folder):
-        raise UserError(f'{shown(folder)}: another run is at work there ({other})')
+def _locked(folder: Path) -> Path:
+    if other := lock(folder):
+        raise UserError(f'{display_path(folder)}: another run is running there ({other})')
     return folder
 
 
@@ -115,15 +134,15 @@ def _newest(folder: Path) -> Path:
     for path in dict.fromkeys([recorded, *others] if recorded else others):
         if path.is_file() and _is_whole(path):
             if damaged:
-                said = f'{_named(damaged)}: damaged; {shown(path)} is used'
+                said = f'{_list(damaged)}: damaged; {display_path(path)} is used'
                 make_console().print(said, style='yellow', markup=False)
             return path
         damaged.append(path)
-    raise UserError(f'--resume: no whole checkpoint in {shown(folder)}; damaged: {_named(damaged)}')
+    raise UserError(f'--resume: no whole checkpoint in {display_path(folder)}; damaged: {_list(damaged)}')
 
 
-def _named(paths: list[Path]) -> str:
-    return ', '.join(shown(path) for path in paths)
+def _list(paths: list[Path]) -> str:
+    return ', '.join(display_path(path) for path in paths)
 
 
 def _is_whole(path: Path) -> bool:
@@ -135,19 +154,21 @@ def _is_whole(path: Path) -> bool:
 
 
 def _numbered(name: str) -> Iterator[Path]:
-    yield HOME / name
-    yield from (HOME / f'{name}-{number}' for number in count(2))
+    yield WORK_DIRS / name
+    yield from (WORK_DIRS / f'{name}-{number}' for number in count(2))
 
 
 def _runs_of(name: str) -> list[Path]:
-    """The folders of a config's runs, the newest first; some may have been removed since."""
-    numbers = {path: re.fullmatch(rf'{re.escape(name)}(?:-(\d+))?', path.name) for path in HOME.glob('*')}
+    """The folders of a config's trainings, the newest first; some may have been removed since."""
+    numbers = {
+        path: re.fullmatch(rf'{re.escape(name)}(?:-(\d+))?', path.name) for path in WORK_DIRS.glob('*')
+    }
     return sorted((path for path in numbers if numbers[path]), key=lambda p: -int(numbers[p][1] or 1))
 
 
-def _used(folder: Path) -> bool:
-    return any(any(folder.glob(trace)) for trace in TRACES)
+def _holds(folder: Path, traces: tuple[str, ...]) -> bool:
+    return any(any(folder.glob(trace)) for trace in traces)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return [path for path in folder.glob('*.pth') if OF_A_RUN.fullmatch(path.name)]
+    return [path for path in folder.glob('*.pth') if RESUMABLE.fullmatch(path.name)]

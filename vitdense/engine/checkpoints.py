@@ -1,0 +1,103 @@
+"""Checkpoints that `--resume` can use: when a run may be saved, and when an old one may be removed."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.runner import Runner
+
+from .work_dir import last_checkpoint
+
+
+class SafePoints:
+    """When a run can be saved: between two iterations, or in a validation.
+
+    Attributes:
+        safe: whether the run's state is that after a number of whole iterations.
+        finished: how many iterations those are; 0 where this process has finished none.
+        averaged: whether the model has the average's weights and the average the model's, as while MMEngine's
+            EMAHook validates.
+    """
+
+    def __init__(self) -> None:
+        self.safe = False
+        self.finished = 0
+        self.averaged = False
+
+    def before(self, event: str) -> None:
+        """The hooks of an event are about to be called, one after the other."""
+        if event in ('before_train_iter', 'after_train_epoch', 'before_val_epoch', 'after_val_epoch'):
+            self.safe = False
+
+    def after(self, event: str, iteration: int) -> None:
+        """The hooks of an event have been called."""
+        if event == 'after_train_iter':
+            self.finished = iteration + 1
+        if event in ('before_val_epoch', 'after_val_epoch'):
+            self.averaged = event == 'before_val_epoch'
+        if event in ('after_train_iter', 'before_train_epoch', 'before_val_epoch', 'after_val_epoch'):
+            self.safe = self.finished > 0
+
+
+def save(runner: Any, iterations: int) -> None:
+    """Save a run after so many iterations, beside the checkpoint hook's intervals.
+
+    If it was validating, the run has to end with this.
+    """
+    if runner.safe_points.averaged:
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                hook.after_val_epoch(runner)
+    name = f'iter_{iterations}.pth'
+    meta = dict(epoch=runner.epoch, iter=iterations)
+    runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
+    if runner.rank == 0:
+        Path(runner.work_dir, 'last_checkpoint').write_text(name)
+
+
+def save_if_safe(runner: Any) -> str:
+    """Save a training that an error has ended, unless it was in the middle of an iteration.
+
+    Returns:
+        where `--resume` continues, in words.
+    """
+    points = runner.safe_points
+    if not points.finished:
+        return ''
+    if not points.safe:
+        newest = last_checkpoint(Path(runner.work_dir))
+        return f'\n  in the middle of an iteration; --resume continues from {newest.name}' if newest else ''
+    save(runner, points.finished)
+    return f'\n  saved after iteration {points.finished}; --resume continues'
+
+
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's CheckpointHook removes an old checkpoint before it saves: a kill may cost the last one.
+
+    Here it may keep one more while it saves, and the surplus is removed afterwards.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.kept = self.max_keep_ckpts
+        if self.kept > 0:
+            self.max_keep_ckpts += 1
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        self._remove_surplus()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        super().after_train_epoch(runner)
+        self._remove_surplus()
+
+    def _remove_surplus(self) -> None:
+        while 0 < self.kept < len(self.keep_ckpt_ids):
+            path = self.file_backend.join_path(
+                self.out_dir, self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+            )
+            if is_main_process() and self.file_backend.isfile(path):
+                self.file_backend.remove(path)

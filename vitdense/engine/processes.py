@@ -1,0 +1,104 @@
+"""Several processes that train one model: how they agree, and share what each of them measures."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from mmengine.dist import (
+    all_reduce_dict,
+    all_reduce_params,
+    broadcast_object_list,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torch.nn import SyncBatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..errors import UserError
+
+T = TypeVar('T')
+
+
+def on_main_process(choose: Callable[[], T]) -> T:
+    """What the main process chooses, on all processes: a file system may show them different files.
+
+    Raises:
+        UserError: which the main process met, on all.
+    """
+    outcome: list[Any] = [None, None]
+    if is_main_process():
+        try:
+            outcome[0] = choose()
+        except UserError as error:
+            outcome[1] = str(error)
+    broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise UserError(outcome[1])
+    return outcome[0]
+
+
+def unwrapped(runner: Runner) -> nn.Module:
+    """A runner's model as it was built, without MMEngine's wrapper for several processes."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+@contextmanager
+def unsharded(model: nn.Module) -> Iterator[None]:
+    """For a while every process has all parameters of a sharded model, so that its parts can be called alone.
+
+    Of a model that is not sharded, every process has them anyway.
+    """
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    model.unshard()
+    try:
+        yield
+    finally:
+        model.reshard()
+
+
+class MeanLossHook(Hook):
+    """Averages the losses over the processes, before MMEngine's hooks log those of the first one."""
+
+    priority = 'HIGHEST'
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        if outputs and get_world_size() > 1:
+            means = {name: value.detach().clone() for name, value in outputs.items()}
+            all_reduce_dict(means, 'mean')
+            outputs.update(means)
+
+
+def average_statistics(model: nn.Module) -> None:
+    """Average the batch norms' running statistics over the processes, in place; all have to call it.
+
+    Each norm's mean and variance are of the images that its own process saw. Nothing in training depends on
+    them; a validation and a checkpoint get their mean. Synchronised norms have the same everywhere.
+    """
+    if get_world_size() == 1:
+        return
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm) and module.training
+    ]
+    running: list[Any] = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
+    if running := [value for value in running if value is not None]:
+        all_reduce_params(running, op='mean')
+
+
+class MeanStatisticsHook(Hook):
+    """`average_statistics` before a validation; the runner does it before it saves."""
+
+    priority = 'VERY_HIGH'
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        average_statistics(runner.model)

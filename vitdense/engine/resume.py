@@ -1,0 +1,88 @@
+"""A resumed run: it has the seed and the place in the epoch of the run that was saved."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from ..checkpoint import SAFE_GLOBALS, read
+from ..data.reproducible import seed_all
+from ..errors import UserError
+from ..mmengine_internals import is_resuming, set_iterator_epoch
+
+
+def resume_from(cfg: Config, checkpoint: Path) -> None:
+    """Make a config resume the run of a checkpoint, in place.
+
+    The seed is read here, because MMEngine reads it when the order of the images is already drawn.
+
+    Raises:
+        UserError: the checkpoint cannot be read, or the config asks for another seed.
+    """
+    try:
+        contents = read(checkpoint, allow=SAFE_GLOBALS)
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(str(error)) from error
+    cfg.resume, cfg.load_from = True, str(checkpoint)
+    meta = contents.get('meta') if isinstance(contents, Mapping) else None
+    saved = meta.get('seed') if isinstance(meta, Mapping) else None
+    if not isinstance(saved, int):
+        return
+    randomness = cfg.get('randomness') or {}
+    if randomness.get('seed') not in (None, saved):
+        raise UserError(
+            f'{checkpoint}: this run was started with seed {saved}, and cannot be resumed with another; '
+            f'randomness.seed is {randomness["seed"]}'
+        )
+    cfg.randomness = dict(randomness, seed=saved)
+
+
+class PositionHook(Hook):
+    """Counts the samples of the epoch, seeds each iteration, and skips what a resumed run has already seen.
+
+    A checkpoint holds the number of samples that all processes together have drawn of the epoch, in
+    `meta['samples']`.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def before_train(self, runner: Runner) -> None:
+        loop, batches = runner.train_loop, runner.train_loop.dataloader.batch_sampler
+        if self.samples == 0:
+            return
+        batches.skip = self.samples // (batches.batch_size * get_dist_info()[1])
+        if isinstance(loop, EpochBasedTrainLoop):
+            return
+        loop.fast_forward_on_resume = True  # here, and not by loading what is then thrown away
+        if not isinstance(batches.sampler, InfiniteSampler):
+            epoch, batches.skip = divmod(batches.skip, len(batches))
+            set_iterator_epoch(loop.dataloader_iterator, epoch)
+            batches.sampler.set_epoch(epoch)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """For dropout, stochastic depth and sampled regions."""
+        seed_all(runner.seed, runner.iter, get_dist_info()[0])
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        self.samples += runner.train_loop.dataloader.batch_sampler.batch_size * get_dist_info()[1]
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            self.samples = 0
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint['meta']['samples'] = self.samples
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if is_resuming(runner):
+            self.samples = checkpoint.get('meta', {}).get('samples', 0)
