@@ -1,18 +1,13 @@
-"""A run looked over in seconds, before its first iteration: what would end it late, or end well on nonsense.
+"""A run checked in seconds, before its first iteration: what would end it late, or well on nonsense.
 
-classes    the data's classes against the model's and the annotations'
-labels     what the first samples teach: how often each class, how much ignored
-shapes     the backbone's maps against what neck and heads expect of them
-step       one step that changes nothing: gradients, memory
-recipe     batch and learning rate against those that the schedule was published with
-loaded     which share of the weights came from a file
-continued  what a run that goes on has been begun with
+data     classes and first samples of the data against the model
+shapes   the backbone's feature maps against what neck and heads expect
+origin   loaded weights, the schedule's batch size, the config of a resumed run
+step     one training step that changes nothing: gradients, memory
 
-Each looks at a built runner and yields findings: facts are shown, doubts are shown as such, and faults stop
-the run together.
+Each checks a built runner and yields findings. Facts and warnings are printed; errors stop the run, together.
 """
 
-from .finding import Finding, Level
-from .flight import Checked, PreflightHook
+from .flight import PreflightHook
 
-__all__ = ['Checked', 'Finding', 'Level', 'PreflightHook']
+__all__ = ['PreflightHook']

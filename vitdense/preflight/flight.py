@@ -1,4 +1,4 @@
-"""The look itself, between a run's first lines and its first iteration."""
+"""The preflight check itself, between a run's first lines and its first iteration."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,41 +8,33 @@ from mmengine.runner import Runner
 from rich.console import Console
 
 from ..console import say
-from ..engine.together import together
-from ..engine.unwrap import unwrapped
-from ..errors import UserError
-from .classes import classes
-from .continued import continued
-from .finding import Finding, Level
-from .labels import labels
-from .loaded import loaded
-from .recipe import recipe
+from ..engine.processes import unsharded, unwrapped
+from ..errors import PreflightPassed, UserError
+from ..findings import Finding, Level
+from .data import classes, labels
+from .origin import batch_size, loaded_weights, resumed_config
 from .shapes import shapes
 from .step import step
 
-# What is wrong in an early one makes the later ones fail on it.
-LOOKS: list[Callable[[Runner], Iterator[Finding]]] = [
+# An error that one of them finds would make the later ones fail.
+CHECKS: list[Callable[[Runner], Iterator[Finding]]] = [
     classes,
     labels,
     shapes,
-    loaded,
-    continued,
-    recipe,
+    loaded_weights,
+    resumed_config,
+    batch_size,
     step,
 ]
-STYLES = {Level.FACT: ('bold', ''), Level.DOUBT: ('bold yellow', 'doubt: ')}
-
-
-class Checked(BaseException):
-    """A run that was to be looked at and not to be made."""
+STYLES = {Level.FACT: ('bold', ''), Level.WARNING: ('bold yellow', 'warning: ')}
 
 
 class PreflightHook(Hook):
-    """Looks at a run before it trains.
+    """Checks a run before it trains.
 
     Args:
         console: where a line for each finding goes.
-        alone: stop afterwards.
+        alone: end the run afterwards.
     """
 
     priority = 'VERY_LOW'
@@ -52,24 +44,24 @@ class PreflightHook(Hook):
         self.alone = alone
 
     def before_train(self, runner: Runner) -> None:
-        """Show what is found.
+        """Print what is found.
 
         Raises:
-            UserError: names all faults.
-            Checked: there are none, and nothing else was wanted.
+            UserError: names all errors.
+            PreflightPassed: there are none, and the run should end here.
         """
-        # not compiled, because these shapes come once; whole, because parts of the model are called alone
-        with torch.compiler.set_stance('force_eager'), together(unwrapped(runner)):
-            for look in LOOKS:
-                found = list(look(runner))
+        # not compiled, because these shapes come once; unsharded, because parts of the model are called alone
+        with torch.compiler.set_stance('force_eager'), unsharded(unwrapped(runner)):
+            for check in CHECKS:
+                found = list(check(runner))
                 for finding in found:
-                    self._show(finding)
-                if faults := [finding.text for finding in found if finding.level is Level.FAULT]:
-                    raise UserError('\n  '.join(['the run cannot begin:', *faults]))
+                    self._print(finding)
+                if errors := [finding.text for finding in found if finding.level is Level.ERROR]:
+                    raise UserError('\n  '.join(['the run cannot start:', *errors]))
         if self.alone:
-            raise Checked
+            raise PreflightPassed
 
-    def _show(self, finding: Finding) -> None:
-        if finding.level is not Level.FAULT:
-            style, doubt = STYLES[finding.level]
-            say(self.console, finding.label, doubt + finding.text, style)
+    def _print(self, finding: Finding) -> None:
+        if finding.level is not Level.ERROR:
+            style, warning = STYLES[finding.level]
+            say(self.console, finding.label, warning + finding.text, style)

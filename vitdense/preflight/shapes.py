@@ -1,4 +1,4 @@
-"""The backbone's maps against what neck and heads were built for: channels, and strides."""
+"""The backbone's feature maps against what neck and heads were built for: channels and strides."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ..engine.unwrap import unwrapped
-from .finding import Finding, Level
+from ..engine.processes import unwrapped
+from ..findings import Finding, Level
 
 SIZE = (256, 320)  # (H, W) of the image that is sent through: small, and what common strides divide
 
 
 def shapes(runner: Runner) -> Iterator[Finding]:
-    """Numbers of channels that do not fit, and strides of which a head believes something else."""
+    """Channels that do not fit, and strides for which a head assumes others."""
     model = unwrapped(runner)
     training = model.training
     model.eval()
@@ -23,11 +23,11 @@ def shapes(runner: Runner) -> Iterator[Finding]:
         image = torch.zeros(1, 3, *SIZE, device=next(model.parameters()).device)
         maps = _maps(model.backbone(image))
         yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m):g}' for m in maps))
-        faults = list(_channels(model, maps))
-        if not faults and getattr(model, 'neck', None) is not None:
+        errors = list(_channels(model, maps))
+        if not errors and getattr(model, 'neck', None) is not None:
             maps = _maps(model.neck(tuple(maps)))
     model.train(training)
-    yield from faults or _strides(model, maps)
+    yield from errors or _strides(model, maps)
 
 
 def _maps(output: Any) -> list[Tensor]:
@@ -46,7 +46,7 @@ def _channels(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
     expected_each = list(expected) if isinstance(expected, (list, tuple)) else [expected] * len(maps)
     if sorted(expected_each) != sorted(channels):  # a neck may take the coarsest first, as YOLOv3's does
         text = f'model.neck.in_channels is {expected}, the backbone gives {channels}'
-        yield Finding('maps', text, Level.FAULT)
+        yield Finding('maps', text, Level.ERROR)
     if neck is not None:
         return
     for name in ('decode_head', 'auxiliary_head'):
@@ -54,7 +54,7 @@ def _channels(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
         for number, one in enumerate(head) if isinstance(head, nn.ModuleList) else [('', head)]:
             if one is not None and (problem := _of_head(one, channels)):
                 place = f'{name}.{number}'.rstrip('.')
-                yield Finding('maps', f'model.{place}.{problem}', Level.FAULT)
+                yield Finding('maps', f'model.{place}.{problem}', Level.ERROR)
 
 
 def _of_head(head: nn.Module, channels: Sequence[int]) -> str:
@@ -77,24 +77,24 @@ def _of_head(head: nn.Module, channels: Sequence[int]) -> str:
 
 
 def _strides(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
-    """Anchors, points and regions of interest that believe in other strides than the maps have."""
+    """Anchors, points and regions of interest that assume other strides than the maps have."""
     for name, module in model.named_modules():
         if (generator := getattr(module, 'prior_generator', None)) is not None:
             key = 'anchor_generator' if hasattr(module, 'anchor_generator') else 'prior_generator'
-            believed, place = generator.strides, f'{name}.{key}.strides'
-            if len(believed) != len(maps):
-                text = f'model.{place} has {len(believed)} levels, the head gets {len(maps)} maps'
-                yield Finding('maps', text, Level.FAULT)
+            assumed, place = generator.strides, f'{name}.{key}.strides'
+            if len(assumed) != len(maps):
+                text = f'model.{place} has {len(assumed)} levels, the head gets {len(maps)} maps'
+                yield Finding('maps', text, Level.ERROR)
                 continue
-        elif (believed := getattr(module, 'featmap_strides', None)) is not None:
+        elif (assumed := getattr(module, 'featmap_strides', None)) is not None:
             place = f'{name}.featmap_strides'
         else:
             continue
-        for stride, map in zip(believed, maps, strict=False):
+        for stride, map in zip(assumed, maps, strict=False):
             across, down = stride if isinstance(stride, (list, tuple)) else (stride, stride)
             if not (_fits(down, 0, map) and _fits(across, 1, map)):
                 text = f'model.{place} says {down:g} of a map whose stride is {_stride(map):g}'
-                yield Finding('maps', text, Level.FAULT)
+                yield Finding('maps', text, Level.ERROR)
 
 
 def _fits(stride: float, axis: int, map: Tensor) -> bool:

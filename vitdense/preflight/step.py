@@ -1,4 +1,4 @@
-"""One training step that leaves no trace: which parameters learn, and how much memory it takes."""
+"""One training step that changes nothing: which parameters learn, and how much memory it takes."""
 
 import os
 import re
@@ -12,22 +12,22 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ..benchmark.memory import peak_memory
-from ..data.reproducible import Place, seeded
-from ..engine.unwrap import unwrapped
-from .finding import Finding, Level, named
+from ..data.reproducible import SampleId, seeded
+from ..engine.processes import unwrapped
+from ..findings import Finding, Level, first_few
+from ..memory import peak_memory
 
 IMAGES = 2  # enough for a batch norm, and few enough for any machine
-MOST = 0.9  # of a machine's memory
+MEMORY_SHARE = 0.9  # of the device's, above which is a warning
 
 
 def step(runner: Runner) -> Iterator[Finding]:
-    """Forward and backward on the first images, in the model as it is and back to as it was."""
+    """Forward and backward on the first images; the model is afterwards as it was."""
     model, loader = unwrapped(runner), runner.train_dataloader
     batch = loader.batch_sampler.batch_size
     count = min(IMAGES, _smallest(loader.batch_sampler))
-    places = (Place(i % len(loader.dataset), 0, i) for i in range(count))
-    data = loader.collate_fn([loader.dataset[place] for place in places])
+    sample_ids = (SampleId(i % len(loader.dataset), 0, i) for i in range(count))
+    data = loader.collate_fn([loader.dataset[sample_id] for sample_id in sample_ids])
     device = next(model.parameters()).device
     with _untouched(model), seeded(runner.seed):
         losses: list[Tensor] = []
@@ -38,15 +38,15 @@ def step(runner: Runner) -> Iterator[Finding]:
         except ValueError as error:
             if 'more than 1 value per channel' not in str(error):
                 raise
-            yield Finding('step', _one_value(model, error, batch), Level.FAULT)
+            yield Finding('step', _one_value(model, error, batch), Level.ERROR)
             return
         learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         idle = [name for name, p in learning if p.grad is None]
     if idle:
         waits = get_world_size() > 1 and not runner.cfg.get('find_unused_parameters')
-        text = f'{len(idle)} parameters get no gradient: {named(idle)}'
+        text = f'{len(idle)} parameters get no gradient: {first_few(idle)}'
         hint = '; several processes would wait for them: find_unused_parameters=True' if waits else ''
-        yield Finding('step', text + hint, Level.FAULT if waits else Level.DOUBT)
+        yield Finding('step', text + hint, Level.ERROR if waits else Level.WARNING)
     yield _memory(model, activations * batch / count, batch, device)
 
 
@@ -54,8 +54,7 @@ def _smallest(batches: Any) -> int:
     """Images in the smallest batch of a process: the last of an epoch, where it is not left out."""
     whole = batches.batch_size
     endless = isinstance(batches.sampler, InfiniteSampler)
-    drops = getattr(batches.batches, 'drop_last', False)
-    return whole if endless or drops else len(batches.sampler) % whole or whole
+    return whole if endless or batches.drop_last else len(batches.sampler) % whole or whole
 
 
 def _loss(runner: Runner, model: nn.Module, data: Any) -> Tensor:
@@ -85,7 +84,7 @@ def _untouched(model: nn.Module) -> Iterator[None]:
 
 def _one_value(model: nn.Module, error: ValueError, batch: int) -> str:
     size = re.search(r'\[.*\]', str(error))
-    what = f'a batch norm would see one value a channel ({size[0] if size else error})'
+    what = f'a batch norm would see one value per channel ({size[0] if size else error})'
     kind = type(model.decode_head).__name__ if hasattr(model, 'decode_head') else type(model).__name__
     if batch > 1:
         return f'{what} in the last batch of an epoch, of one image; train_dataloader.drop_last=True drops it'
@@ -93,13 +92,13 @@ def _one_value(model: nn.Module, error: ValueError, batch: int) -> str:
 
 
 def _memory(model: nn.Module, activations: float, batch: int, device: torch.device) -> Finding:
-    """What a step takes at the most: weights, gradients, two moments of the optimizer, activations."""
+    """What a step takes at most: weights, gradients, optimizer state of two numbers a weight, activations."""
     weights: list[Tensor] = list(model.parameters())
     held = sum(w.nbytes * (4 if w.requires_grad else 1) for w in weights)
     total = _available(device)
-    text = f'about {_gib(held + activations)} for a batch of {batch}, this device has {_gib(total)}'
-    too_much = held + activations > MOST * total
-    return Finding('memory', text, Level.DOUBT if too_much else Level.FACT)
+    text = f'about {_gib(held + activations)} for batch size {batch}, this device has {_gib(total)}'
+    too_much = held + activations > MEMORY_SHARE * total
+    return Finding('memory', text, Level.WARNING if too_much else Level.FACT)
 
 
 def _available(device: torch.device) -> int:

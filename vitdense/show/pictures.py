@@ -1,4 +1,4 @@
-"""Two pictures at the end of a run: how it went, and what the model sees."""
+"""Two pictures at the end of a run: its curves, and the model's predictions beside the ground truth."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.ops import nms
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from ..engine.unwrap import unwrapped
+from ..engine.processes import unwrapped
 
 IMAGES = 6
 SIDE = 384  # pixels of the longer side of a drawn image

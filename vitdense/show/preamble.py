@@ -1,20 +1,21 @@
-"""The dozen lines that a run begins with: what is about to happen, so that a mistake is seen at once."""
+"""The dozen lines that a run starts with: what is about to happen, so that a mistake is seen at once."""
 
 from collections.abc import Iterator
 
 import torch
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
+from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.nn import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops
-from ..console import plural, shown
-from ..engine.amp import is_mixed, wrapper_here
-from ..engine.compiled import is_compiled
-from ..engine.unwrap import unwrapped
+from ..console import display_path, plural
+from ..engine.precision import is_compiled
+from ..engine.processes import unwrapped
+from ..mmengine_internals import checkpoint_source, is_resuming
 
 
 def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
@@ -22,7 +23,7 @@ def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
     model = unwrapped(runner)
     cfg = runner.cfg
     yield 'vitdense', f'{__version__}, torch {torch.__version__}'
-    yield 'config', shown(cfg.filename)
+    yield 'config', display_path(cfg.filename)
     arch = cfg.model.backbone.get('arch')
     name = type(model.backbone).__name__ + (f' {arch}' if isinstance(arch, str) else '')
     yield 'model', f'{type(model).__name__} on {name}'
@@ -45,7 +46,7 @@ def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
         yield 'test', _data(runner.test_dataloader)
     yield 'device', _device(runner)
     yield 'ops', mmcv_ops.describe().removeprefix('mmcv ops: ')
-    yield 'log', shown(runner.logger.log_file)
+    yield 'log', display_path(runner.logger.log_file)
 
 
 def _count(module: torch.nn.Module) -> str:
@@ -54,18 +55,18 @@ def _count(module: torch.nn.Module) -> str:
 
 
 def _weights(runner: Runner) -> str:
-    """Where the weights come from; a detector that starts from nothing should say so."""
-    if runner._load_from:
-        return f'{"resumed from" if runner._resume else "checkpoint"} {shown(runner._load_from)}'
+    """Where the weights come from; a detector that starts from random ones should say so."""
+    if source := checkpoint_source(runner):
+        return f'{"resumed from" if is_resuming(runner) else "checkpoint"} {display_path(source)}'
     init = runner.cfg.model.backbone.get('init_cfg')
-    return f'backbone from {init["checkpoint"]}' if init and 'checkpoint' in init else 'random initialisation'
+    return f'backbone from {init["checkpoint"]}' if init and 'checkpoint' in init else 'random initialization'
 
 
 def _data(loader: DataLoader) -> str:
     dataset = loader.dataset
     classes = dataset.metainfo['classes']
     names = ', '.join(classes[:5]) + (', …' if len(classes) > 5 else '')
-    root = shown(dataset.data_root) if dataset.data_root else ''
+    root = display_path(dataset.data_root) if dataset.data_root else ''
     return f'{len(dataset)} images, {len(classes)} classes ({names}), {root}'
 
 
@@ -73,7 +74,9 @@ def _schedule(runner: Runner) -> str:
     batch = runner.train_dataloader.batch_sampler
     batch = getattr(batch, 'batch_size', runner.cfg.train_dataloader.batch_size)
     processes = get_world_size()
-    batches = f'batch {batch * processes}' + (f' ({processes} processes of {batch})' if processes > 1 else '')
+    batches = f'batch size {batch * processes}' + (
+        f' ({processes} processes of {batch})' if processes > 1 else ''
+    )
     length = f'{runner.max_iters} iterations'
     every = f'validation every {runner.train_loop.val_interval} iterations'
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
@@ -91,13 +94,13 @@ def _optimizer(runner: Runner) -> str:
 
 
 def _norms(model: torch.nn.Module) -> str:
-    """Over which images the batch norms take their statistics, where several processes have some each."""
+    """Over which images the batch norms compute their statistics, where several processes have some each."""
     training = model.training
-    model.train()  # a backbone with `norm_eval` takes none
+    model.train()  # a backbone with `norm_eval` computes none
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
     model.train(training)
     if not norms:
-        return 'no batch statistics are taken'
+        return 'no batch statistics'
     if all(isinstance(module, SyncBatchNorm) for module in norms):
         return 'batch statistics of all processes together'
     return 'batch statistics of each process alone, their mean in validation and checkpoints'
@@ -108,7 +111,8 @@ def _device(runner: Runner) -> str:
     name = f'cpu, {plural(torch.get_num_threads(), "thread")}'
     if kind == 'cuda':
         name = torch.cuda.get_device_name()
-    model = unwrapped(runner)
-    mixed = wrapper_here() if is_mixed(model) else runner.optim_wrapper
-    precision = getattr(mixed, 'precision', 'float32')
-    return f'{name}, {precision}' + (', compiled' if is_compiled(model) else '')
+    amp = runner.cfg.get('amp')
+    if not amp and isinstance(runner.optim_wrapper, AmpOptimWrapper):  # a config's own
+        amp = str(runner.optim_wrapper.cast_dtype or torch.float16).removeprefix('torch.')
+    precision = f'{amp} autocast' if amp else 'float32'
+    return f'{name}, {precision}' + (', compiled' if is_compiled(unwrapped(runner)) else '')

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ..console import say, shown
+from ..console import display_path, say
 from .preamble import preamble
 
 SECONDS_BETWEEN_LINES = 15  # where there is no terminal
@@ -32,7 +32,7 @@ class ProgressHook(Hook):
     """Shows training, validation and testing on a console.
 
     Args:
-        console: where to; `engine.console.make_console()`.
+        console: of `make_console()`.
     """
 
     priority = 'VERY_LOW'  # after the hooks that compute what is shown
@@ -176,4 +176,4 @@ def _number(value: Any) -> str:
 def say_files(console: Console, files: Mapping[str, Any]) -> None:
     """The last lines of a run: what it made, and where."""
     for label, path in files.items():
-        say(console, label, shown(path), width=11)
+        say(console, label, display_path(path), width=11)
