@@ -1,6 +1,6 @@
 """What models cost, by part: `python tools/complexity.py configs/*_transcnn.py --stages`; needs no data."""
 
-from vitdense.cli import complexity
+from vitdense.cli import main
 
 if __name__ == '__main__':
-    complexity()
+    main('complexity')

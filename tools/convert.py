@@ -1,6 +1,6 @@
-"""An old `.pth` into safetensors: `python tools/convert.py OLD.pth NEW.safetensors`."""
+"""Convert an old `.pth` to safetensors: `python tools/convert.py OLD.pth NEW.safetensors`."""
 
-from vitdense.cli import convert
+from vitdense.cli import main
 
 if __name__ == '__main__':
-    convert()
+    main('convert')

@@ -1,6 +1,6 @@
-"""Does every config learn? `python tools/learnability.py configs/*.py` fits each to eight built-in images."""
+"""The old name of `tools/overfit.py`, for one release more."""
 
-from vitdense.cli import learnability
+from vitdense.cli import main
 
 if __name__ == '__main__':
-    learnability()
+    main('learnability')

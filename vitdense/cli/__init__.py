@@ -1,11 +1,41 @@
-"""The tools' commands: each file holds one, its arguments first."""
+"""The commands: `vitdense COMMAND …`, and `python tools/COMMAND.py …` in a clone.
 
-from .benchmark import benchmark
-from .check_data import check_data
-from .complexity import complexity
-from .convert import convert
-from .learnability import learnability
-from .test import test
-from .train import train
+Each module holds one command, `main`, and its arguments; what a command needs is imported when it runs.
+"""
 
-__all__ = ['benchmark', 'check_data', 'complexity', 'convert', 'learnability', 'test', 'train']
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    'train': 'train a detector or a segmentor',
+    'test': 'score a checkpoint',
+    'check_data': 'check the files of a dataset before a run',
+    'complexity': 'count parameters and multiply-adds',
+    'benchmark': 'measure times and memory',
+    'overfit': 'check that configs can fit eight images',
+    'convert': 'convert a checkpoint to safetensors',
+    'configs': 'list the configs, or copy them to a folder',
+}
+RENAMED = {'learnability': 'overfit'}  # old names, which work for one release more
+
+
+def main(command: str | None = None) -> None:
+    """Run a command, by default the one that the first argument names."""
+    if command is None:
+        import argparse
+
+        lines = '\n'.join(f'  {name:<12}{what}' for name, what in COMMANDS.items())
+        p = argparse.ArgumentParser(
+            prog='vitdense',
+            usage='vitdense COMMAND …',
+            description='Light vision transformers as detectors and segmentors.',
+            epilog=f'commands:\n{lines}\n\n`vitdense COMMAND --help` lists the arguments of one.',
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        p.add_argument('command', choices=[*COMMANDS, *RENAMED], metavar='COMMAND', help=argparse.SUPPRESS)
+        command = p.parse_args(sys.argv[1:2]).command
+        sys.argv[:2] = [f'vitdense {command}']
+    if command in RENAMED:
+        print(f'warning: {command} is now called {RENAMED[command]}', file=sys.stderr)
+        command = RENAMED[command]
+    import_module(f'{__name__}.{command}').main()

@@ -1,46 +1,72 @@
-"""What the tools share: arguments, a config prepared, and errors in a line."""
+"""What the commands share: arguments, a config prepared from them, and errors in one line."""
 
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config, DictAction
-from mmengine.logging import MMLogger
+from ..errors import NotFinite, RankError, Stopped, UserError
+from .launch import LAUNCHERS
 
-from ..config import read as config
-from ..config.lint import check_arguments
-from ..config.variant import set_arch
-from ..console import quiet
-from ..engine.finite import NotFinite
-from ..engine.stop import Stopped
-from ..errors import OwnError, UserError
-from .processes import STARTERS
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+class OverwriteAction(argparse.Action):
+    """`KEY=VALUE` by MMEngine's `DictAction`, which is imported when it is used."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        from mmengine.config import DictAction
+
+        for text in values:
+            if '=' not in text.lstrip('='):
+                raise UserError(f'--cfg-options {text}: expected KEY=VALUE')
+        try:
+            DictAction(self.option_strings, self.dest, '+')(parser, namespace, values, option_string)
+        except AssertionError as error:  # brackets that do not match
+            raise UserError(f'--cfg-options: {error}') from error
+
+
+def make_parser(description: str, **options: Any) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(description=description, allow_abbrev=False, **options)
 
 
 def model_parser(description: str) -> argparse.ArgumentParser:
-    """The arguments that all tools that run a model share."""
+    """The arguments that all commands that run a model share."""
     p = data_parser(description)
     p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
     p.add_argument('--work-dir', metavar='DIR', help='where results go (default: work_dirs/<config>)')
-    p.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on a CPU, float16 on a GPU')
+    p.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=['auto', 'bfloat16', 'float16'],
+        metavar='PRECISION',
+        help='mixed precision: bfloat16, or float16 on a GPU without bfloat16; --amp float16 chooses',
+    )
     p.add_argument('--compile', action='store_true', help='backbone and neck through torch.compile')
-    p.add_argument('--launcher', choices=['none', *STARTERS], default='none')
+    p.add_argument('--launcher', choices=['none', *LAUNCHERS], default='none')
     p.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return p
 
 
 def data_parser(description: str) -> argparse.ArgumentParser:
-    """A config and its data: the arguments that all the tools share."""
-    p = argparse.ArgumentParser(description=description)
-    p.add_argument('config', help='configs/<head>_<backbone>.py')
+    """A config and its data."""
+    p = make_parser(description)
+    p.add_argument('config', help='configs/<head>_<backbone>.py, or <head>_<backbone>')
     p.add_argument('--sample', action='store_true', help='run on the built-in drawn images')
     p.add_argument('--data-root', metavar='DIR', help='where the data is')
     p.add_argument(
         '--cfg-options',
         nargs='+',
-        type=_key_value,
-        action=DictAction,
+        action=OverwriteAction,
         default={},
         metavar='KEY=VALUE',
         help='overwrite entries of the config, such as train_dataloader.batch_size=4',
@@ -50,83 +76,96 @@ def data_parser(description: str) -> argparse.ArgumentParser:
 
 def positive(text: str) -> int:
     """A whole number from 1."""
-    return _whole(text, 1)
+    return _integer(text, 1)
 
 
 def not_negative(text: str) -> int:
     """A whole number from 0."""
-    return _whole(text, 0)
+    return _integer(text, 0)
 
 
-def _whole(text: str, least: int) -> int:
+def _integer(text: str, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f'expected a whole number from {least}, got {text}')
     return int(text)
 
 
-def _key_value(text: str) -> str:
-    if '=' not in text.lstrip('='):
-        raise UserError(f'--cfg-options {text}: expected KEY=VALUE')
-    return text
-
-
-def run(main: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser) -> None:
-    """Parse, run; what the user can mend is one line on the error stream and exit code 2."""
+def run(command: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser) -> None:
+    """Parse the command line and run a command; a user error is one line on stderr (`errors.py`)."""
     # whatever loads a torch file from here on, also MMEngine, executes nothing from it
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
+    main_process = os.environ.get('RANK', '0') == '0'
     try:
-        try:
-            args = p.parse_args()
-        except AssertionError as error:  # MMEngine's parser of lists
-            raise UserError(f'--cfg-options: {error}') from error
+        args = p.parse_args()
+        from ..console import quiet
+
         with quiet():
-            main(args)
+            command(args)
     except UserError as error:
-        if os.environ.get('RANK', '0') == '0' or isinstance(error, OwnError):
+        if main_process or isinstance(error, RankError):
             print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except OSError as error:  # a path that is not there, is no folder, or may not be written to
         if not error.filename:
             raise
+        from mmengine.logging import MMLogger
+
         MMLogger.get_current_instance().error('The traceback', exc_info=True)
         print(f'error: {error.filename}: {error.strerror}', file=sys.stderr)
-        sys.exit(2)
+        sys.exit(UserError.exit_code)
     except NotFinite as error:
         print(f'error: {error}', file=sys.stderr)
-        sys.exit(3)
+        sys.exit(error.exit_code)
     except Stopped as stop:
-        if os.environ.get('RANK', '0') == '0':
-            print(f'{stop}; --resume goes on', file=sys.stderr)
-        sys.exit(stop.code)
+        if main_process:
+            print(f'{stop}; --resume continues', file=sys.stderr)
+        sys.exit(stop.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)  # what a shell calls Ctrl-C
+        sys.exit(130)  # as a shell has it
 
 
-def prepare(args: argparse.Namespace, loaders: tuple[str, ...]) -> Config:
-    """The config as the command line wants it, with the data that it names found."""
-    cfg = config.load_config(args.config)
-    if args.arch:
-        check_arguments(cfg)  # with the variant before
-        set_arch(cfg, args.arch)
+def prepare(args: argparse.Namespace, loaders: Sequence[str]) -> 'Config':
+    """The config as the command line wants it, with the files that these loaders read found."""
+    from ..config.lint import check_arguments
+    from ..config.read import load_config, overwrite, point_data_at, require_data
+    from ..config.variant import set_arch
+
+    cfg = load_config(args.config)
+    options = dict(args.cfg_options)
+    if arch := _arch(cfg, args.arch, options):
+        check_arguments(cfg)  # of the variant before
+        set_arch(cfg, arch)
     if args.sample:
         use_sample(cfg)
-    options = dict(args.cfg_options)
     root = args.data_root or options.pop('data_root', None)
     if root:
-        config.point_data_at(cfg, root)
-    config.overwrite(cfg, options)
+        point_data_at(cfg, root)
+    overwrite(cfg, options)
     check_arguments(cfg)
-    config.check_data(cfg, loaders)
+    require_data(cfg, loaders)
     cfg.launcher = args.launcher
     return cfg
 
 
-def use_sample(cfg: Config) -> None:
-    """Put the sample world in place of the config's data; drawn, where it was not yet."""
-    from ..data.sample.swap import swap_in
+def _arch(cfg: 'Config', arch: str | None, options: dict[str, Any]) -> str | None:
+    """The variant that `--arch` or `--cfg-options model.backbone.arch=` names; both do the same."""
+    from ..config.variant import has_variants
+
+    key = 'model.backbone.arch'
+    if not isinstance(options.get(key), str) or not has_variants(cfg):
+        return arch
+    other = options.pop(key)
+    if arch is not None and arch != other:
+        raise UserError(f'--arch {arch} and --cfg-options {key}={other}: expected one of them')
+    return other
+
+
+def use_sample(cfg: 'Config') -> None:
+    """Replace the config's data by the sample; drawn, if it is not there yet."""
+    from ..data.sample.use import use_sample_data
 
     try:
-        swap_in(cfg)
-    except OSError as error:  # nowhere to draw to
+        use_sample_data(cfg)
+    except OSError as error:  # no folder to draw to
         raise UserError(str(error)) from error

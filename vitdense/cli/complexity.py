@@ -1,20 +1,14 @@
-"""`tools/complexity.py`: what models cost, counted."""
+"""`complexity`: what models cost, counted."""
 
 import argparse
 import json
 from pathlib import Path
 
-from ..complexity import model_cost, table
-from ..config import read as config
-from ..config.lint import check_arguments
-from ..config.variant import set_arch
-from ..console import make_console
-from .command import positive, run
+from .command import make_parser, positive, run
 
 
-def complexity() -> None:
-    """`tools/complexity.py`."""
-    p = argparse.ArgumentParser(description='Parameters, multiply-adds and activations, by part.')
+def main() -> None:
+    p = make_parser('Parameters, multiply-adds and activations, by part.')
     p.add_argument('configs', nargs='+', metavar='config', help='configs/<head>_<backbone>.py')
     p.add_argument(
         '--size',
@@ -30,9 +24,15 @@ def complexity() -> None:
 
 
 def _complexity(args: argparse.Namespace) -> None:
+    from ..complexity import cost_table, model_cost
+    from ..config.lint import check_arguments
+    from ..config.read import load_config
+    from ..config.variant import set_arch
+    from ..console import make_console
+
     costs = {}
     for path in args.configs:
-        cfg = config.load_config(path)
+        cfg = load_config(path)
         check_arguments(cfg)
         if args.arch:
             set_arch(cfg, args.arch)
@@ -44,4 +44,4 @@ def _complexity(args: argparse.Namespace) -> None:
         }
         make_console().print_json(json.dumps(parts))
     else:
-        make_console().print(table(costs))
+        make_console().print(cost_table(costs))

@@ -1,17 +1,13 @@
-"""`tools/convert.py`: an old pickle into safetensors."""
+"""`convert`: an old pickle to safetensors."""
 
 import argparse
 
-from ..checkpoint import Refused
-from ..console import make_console
-from ..convert import convert as write
 from ..errors import UserError
-from .command import run
+from .command import make_parser, run
 
 
-def convert() -> None:
-    """`tools/convert.py`."""
-    p = argparse.ArgumentParser(description='Write the weights of a checkpoint as safetensors.')
+def main() -> None:
+    p = make_parser('Write the weights of a checkpoint as safetensors.')
     p.add_argument('source', help='.pth file of a training run, or of the authors')
     p.add_argument('target', help='.safetensors file to write')
     p.add_argument(
@@ -23,8 +19,12 @@ def convert() -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
+    from ..checkpoint import Refused
+    from ..console import make_console
+    from ..convert import convert
+
     try:
-        weights = write(args.source, args.target, args.trust)
+        weights = convert(args.source, args.target, args.trust)
     except Refused as error:
         raise UserError(f'{error}; --trust executes it, in a process of its own') from error
     except (OSError, ValueError) as error:

@@ -1,34 +1,15 @@
-"""`tools/train.py`: a run from its look at itself to its pictures."""
+"""`train`: a run from its preflight check to its pictures."""
 
 import argparse
 import contextlib
 from pathlib import Path
 
-from mmengine.dist import is_main_process
-
-from ..config.settings import LOADERS
-from ..console import make_console
-from ..data.unreadable import RECORD
-from ..engine import work_dir
-from ..engine.amp import train_in_amp
-from ..engine.compiled import compile_parts
-from ..engine.faults import told
-from ..engine.memory import keep_freed_memory
-from ..engine.resumed import go_on
-from ..engine.runner import VitdenseRunner
-from ..engine.sharded import ShardedRunner
-from ..engine.stop import StopHook
-from ..engine.together import together
-from ..engine.unwrap import unwrapped
-from ..preflight import Checked, PreflightHook
-from ..show.pictures import draw_curves, draw_predictions
-from ..show.progress import ProgressHook, say_files
+from ..errors import PreflightPassed
 from .command import model_parser, not_negative, prepare, run
-from .processes import agreed, join
+from .launch import join
 
 
-def train() -> None:
-    """`tools/train.py`."""
+def main() -> None:
     p = model_parser(
         'Train a detector or a segmentor; at the end its checkpoint, its curves and its predictions.'
     )
@@ -37,44 +18,62 @@ def train() -> None:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on with an interrupted run: the newest of this config, or from a checkpoint',
+        help='resume an interrupted run: the newest of this config, or from a checkpoint',
     )
     p.add_argument(
         '--skip-not-finite',
         type=not_negative,
         metavar='N',
-        help='go on after up to N losses or gradients that are not finite, without a step (default: 0)',
+        help='skip the step of up to N losses or gradients that are not finite (default: stop at the first)',
     )
     p.add_argument(
         '--skip-unreadable',
         type=not_negative,
         metavar='N',
-        help='go on without up to N images that cannot be read (default: stop at the first)',
+        help='skip up to N images that cannot be read (default: stop at the first)',
     )
     p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
-    p.add_argument('--preflight', action='store_true', help='look the run over, and do not begin it')
+    p.add_argument('--preflight', action='store_true', help='check the run, and do not start it')
     run(_train, p)
 
 
 def _train(args: argparse.Namespace) -> None:
+    from mmengine.dist import is_main_process
+
+    from ..config.settings import LOADERS
+    from ..console import make_console
+    from ..data.unreadable import UNREADABLE_FILE
+    from ..engine.faults import faults_as_errors
+    from ..engine.precision import check_precision, compile_parts
+    from ..engine.processes import on_main_process, unsharded, unwrapped
+    from ..engine.resume import resume_from
+    from ..engine.runner import VitdenseRunner
+    from ..engine.sharded import ShardedRunner
+    from ..engine.stop import StopHook
+    from ..engine.work_dir import last_checkpoint, new_work_dir, resumed_run
+    from ..memory import keep_freed_memory
+    from ..preflight import PreflightHook
+    from ..show.pictures import draw_curves, draw_predictions
+    from ..show.progress import ProgressHook, say_files
+
     keep_freed_memory()
     cfg = prepare(args, LOADERS[:2])
     if args.weights:
-        # batch norms keep their pretrained statistics, as in MMDetection's configs: few images a process
+        # batch norms keep their pretrained statistics, as in MMDetection's configs: few images per process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
     if args.amp:
-        train_in_amp(cfg)
+        cfg.amp = check_precision(args.amp)
     for option in ('skip_not_finite', 'skip_unreadable'):
         if (count := getattr(args, option)) is not None:
             cfg[option] = count
     join(cfg, args.local_rank)
     name = Path(args.config).stem
     if args.resume:
-        folder, checkpoint = work_dir.resumed_run(args.work_dir, name, args.resume)
-        go_on(cfg, checkpoint)
+        folder, checkpoint = on_main_process(lambda: resumed_run(args.work_dir, name, args.resume))
+        resume_from(cfg, checkpoint)
     else:
-        folder = work_dir.new_work_dir(args.work_dir, name)
-    cfg.work_dir = agreed(str(folder))
+        folder = on_main_process(lambda: new_work_dir(args.work_dir, name))
+    cfg.work_dir = str(folder)
 
     console = make_console()
     runner = (ShardedRunner if cfg.get('shard') else VitdenseRunner).from_cfg(cfg)
@@ -83,22 +82,21 @@ def _train(args: argparse.Namespace) -> None:
     progress, stop = ProgressHook(console), StopHook()
     for hook in (progress, PreflightHook(console, alone=args.preflight), stop):
         runner.register_hook(hook)
-    with contextlib.closing(progress), stop.listening(), told(runner):
+    with contextlib.closing(progress), stop.listening(), faults_as_errors(runner):
         try:
             runner.train()
-        except Checked:
+        except PreflightPassed:
             return
-    with together(unwrapped(runner)):
+    with unsharded(unwrapped(runner)):
         if not is_main_process():
             return
-        folder = Path(cfg.work_dir)
         files = {'curves': folder / 'curves.png'}
-        if checkpoint := work_dir.last_checkpoint(folder):  # a config may save none
-            files = {'checkpoint': checkpoint} | files
+        if newest := last_checkpoint(folder):  # a config may save none
+            files = {'checkpoint': newest} | files
         draw_curves(folder, files['curves'])
         if runner.val_dataloader:
             files['predictions'] = folder / 'predictions.png'
             draw_predictions(runner, runner.val_dataloader.dataset, files['predictions'])
-        if (record := folder / RECORD).exists():
-            files['unreadable'] = record
+        if (unreadable := folder / UNREADABLE_FILE).exists():
+            files['unreadable'] = unreadable
         say_files(console, files | {'log': runner.logger.log_file})
