@@ -4,11 +4,20 @@ Importing the package registers everything with MMEngine:
 `custom_imports = dict(imports=['vitdense'])` is all that a config needs.
 """
 
-from . import mmcv_ops
+from importlib import import_module
+from typing import Any
+
+from . import mmcv_ops, old_names, registered
 
 mmcv_ops.install()  # before anything imports mmcv.ops
-
-from . import backbones, checkpoint, necks  # noqa: E402
+old_names.install()
+registered.register()
 
 __version__ = '0.1.0'
 __all__ = ['backbones', 'checkpoint', 'necks']
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # when they are used: they import torch
+        return import_module(f'{__name__}.{name}')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

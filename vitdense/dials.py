@@ -12,19 +12,19 @@ from mmengine.runner import Runner
 from rich.table import Table
 
 from .complexity import cost
-from .engine.unwrap import unwrapped
+from .engine.processes import unwrapped
 from .errors import UserError
 from .show.progress import score_name
 
 
-class Setting(NamedTuple):
+class DialSetting(NamedTuple):
     """Both dials."""
 
     scale: float
     keep_rate: float
 
     @classmethod
-    def parse(cls, text: str) -> 'Setting':
+    def parse(cls, text: str) -> 'DialSetting':
         """`'1:0.7'` or `'4/7:0.5'`, the scale and the keep rate.
 
         Raises:
@@ -41,10 +41,10 @@ class Setting(NamedTuple):
         return cls(scale, keep_rate)
 
 
-class Point(NamedTuple):
-    """A setting, and what came of it."""
+class DialResult(NamedTuple):
+    """A setting, what it costs and what it scores."""
 
-    setting: Setting
+    setting: DialSetting
     scores: Mapping[str, float]
     multiply_adds: int
     """Of the backbone, for the first image."""
@@ -54,7 +54,7 @@ class Point(NamedTuple):
     """Median of an iteration of the test, the whole model's."""
 
 
-class _Watch(Hook):
+class _TimerHook(Hook):
     """Times the iterations of a test."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class _Watch(Hook):
         self.seconds.append(time.perf_counter() - self.start)
 
 
-def sweep(runner: Runner, settings: Sequence[Setting]) -> Iterator[Point]:
+def sweep(runner: Runner, settings: Sequence[DialSetting]) -> Iterator[DialResult]:
     """Test a runner's model at each setting.
 
     Raises:
@@ -77,29 +77,29 @@ def sweep(runner: Runner, settings: Sequence[Setting]) -> Iterator[Point]:
     backbone = model.backbone
     if not (hasattr(backbone, 'scale') and hasattr(backbone, 'keep_rate')):
         raise UserError(f'--dials: {type(backbone).__name__} has none; SuperViT has')
-    watch = _Watch()
-    runner.register_hook(watch, priority='VERY_LOW')
+    timer = _TimerHook()
+    runner.register_hook(timer, priority='VERY_LOW')
     image = _first_image(runner, model)
     for setting in settings:
         backbone.scale, backbone.keep_rate = setting
-        watch.seconds.clear()
+        timer.seconds.clear()
         scores = runner.test()
         multiply_adds = cost(backbone, image)[0].multiply_adds
-        yield Point(setting, scores, multiply_adds, tuple(image.shape[2:]), median(watch.seconds))
+        yield DialResult(setting, scores, multiply_adds, tuple(image.shape[2:]), median(timer.seconds))
 
 
-def table(points: Sequence[Point]) -> Table:
-    """The points as rows: the cost, then every score that has a value."""
-    names = [name for name, value in points[0].scores.items() if value != -1]
-    height, width = points[0].size
-    shown = Table(title=f'dials (multiply-adds of the backbone at {height}×{width})', title_justify='left')
+def dials_table(results: Sequence[DialResult]) -> Table:
+    """A row per setting: the cost, then every score that has a value."""
+    names = [name for name, value in results[0].scores.items() if value != -1]
+    height, width = results[0].size
+    table = Table(title=f'dials (multiply-adds of the backbone at {height}×{width})', title_justify='left')
     for column in ('scale', 'keep rate', 'multiply-adds', 'time', *(score_name(name) for name in names)):
-        shown.add_column(column, justify='right')
-    for setting, scores, multiply_adds, _, seconds in points:
+        table.add_column(column, justify='right')
+    for setting, scores, multiply_adds, _, seconds in results:
         cost = f'{multiply_adds / 1e9:#.3g} G', f'{1000 * seconds:.0f} ms'
         values = (f'{scores[name]:.3f}' if name in scores else '–' for name in names)
-        shown.add_row(f'{setting.scale:.3g}', f'{setting.keep_rate:.3g}', *cost, *values)
-    return shown
+        table.add_row(f'{setting.scale:.3g}', f'{setting.keep_rate:.3g}', *cost, *values)
+    return table
 
 
 def _first_image(runner: Runner, model: Any) -> torch.Tensor:

@@ -23,8 +23,8 @@ from .config.read import load_config
 from .config.settings import LOADERS
 from .console import quiet, say
 from .data.sample import SIZE
-from .data.sample.swap import name_of, swap_in
-from .engine.memory import keep_freed_memory
+from .data.sample.use import name_of, use_sample_data
+from .memory import keep_freed_memory
 
 IMAGES = 8
 ITERATIONS = 400
@@ -76,7 +76,7 @@ def fit(path: str) -> Fit:
     with quiet(), tempfile.TemporaryDirectory() as folder:
         cfg = load_config(path)
         cfg.work_dir = folder
-        swap_in(cfg)
+        use_sample_data(cfg)
         narrow(cfg, Path(folder))
         runner = VitdenseRunner.from_cfg(cfg)
         watch = _StopWhenFitted()

@@ -385,7 +385,7 @@ class DualTokenBlock(nn.Module):
         return State(y.permute(0, 3, 1, 2), g, to_grid)
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class DualTokenViT(Pyramid):
     """DualToken-ViT pyramid, strides 8, 16, 32: a reconstruction, see the module.
 

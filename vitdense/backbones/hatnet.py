@@ -63,7 +63,7 @@ class InvertedResidual(nn.Sequential):
         )
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class HATNet(Pyramid):
     """HAT-Net pyramid, strides 4, 8, 16, 32.
 

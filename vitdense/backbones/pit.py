@@ -118,7 +118,7 @@ class Stage(nn.Module):
         return x.contiguous(memory_format=torch.channels_last), sequence[:, :count]
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class PiT(Pyramid):
     """PiT pyramid, strides 8, 16, 32 (PiT-B: 7, 14, 28).
 

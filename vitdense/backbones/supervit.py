@@ -175,7 +175,7 @@ class Level(nn.Sequential):
 # ---- the backbone ------------------------------------------------------------------------------------------
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class SuperViT(Pyramid):
     """SuperViT pyramid, strides 4, 8, 16, 32, of C/4, C/2, C and C channels.
 

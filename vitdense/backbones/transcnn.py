@@ -76,7 +76,7 @@ class TwoBranchDownsample(nn.Module):
         self.conv_norm = self.pool_norm = nn.Identity()
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class TransCNN(Pyramid):
     """TransCNN pyramid, strides 4, 8, 16, 32.
 

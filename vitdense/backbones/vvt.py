@@ -164,7 +164,7 @@ def patch_embed(in_dim: int, dim: int, kernel_size: int, stride: int) -> nn.Sequ
     return nn.Sequential(OrderedDict(proj=conv, norm=LayerNorm2d(dim, eps=1e-5)))
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class VVT(Pyramid):
     """VVT pyramid, strides 4, 8, 16, 32.
 

@@ -1,26 +1,26 @@
-"""From names and settings to figures."""
+"""Models by their names, and how to run them; out come their times and their memory."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from .contestants import Setting, contestant
-from .memory import peak_memory
-from .report import results
-from .stopwatch import matrix_product, race
+from ..memory import peak_memory
+from .models import RunSetting, timed_model
+from .results import results
+from .timing import matrix_product, time_in_turns
 
 
 def measure(
-    names: Sequence[str], settings: Sequence[Setting], rounds: int, baseline: str
+    names: Sequence[str], settings: Sequence[RunSetting], rounds: int, baseline: str
 ) -> list[dict[str, Any]]:
-    """Run every model at every setting, all in turns; one `results` a setting.
+    """Run every model at every setting, all in turns; one `results` per setting.
 
     Args:
-        names: of models, as `contestant` knows them.
+        names: of models, as `timed_model` knows them.
         settings: on one device, in one dtype.
-        rounds: that are counted.
-        baseline: one of the names, that the ratios are to.
+        rounds: how many are counted.
+        baseline: the name of the model whose ratio is 1.
 
     Raises:
         UserError: there is no such model, or it does not take such images.
@@ -29,9 +29,9 @@ def measure(
     # our backbones share the code of their forward pass, and torch stops compiling it at eight
     graphs = torch._dynamo.config.recompile_limit
     torch._dynamo.config.recompile_limit = max(graphs, 2 * len(names) * len(settings))
-    entries = [[contestant(name, setting) for name in dict.fromkeys(names)] for setting in settings]
+    entries = [[timed_model(name, setting) for name in dict.fromkeys(names)] for setting in settings]
     runs = {(i, entry.name): entry.run for i, row in enumerate(entries) for entry in row}
-    timings = race(runs | {'product': matrix_product(device, dtype)}, rounds, device)
+    timings = time_in_turns(runs | {'product': matrix_product(device, dtype)}, rounds, device)
     memory = {key: peak_memory(run, device) for key, run in runs.items()}
     return [
         results(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import backbones
 from ..complexity import Cost, cost, model_cost
 from ..config.read import load_config
-from ..engine.amp import predict_in_amp
+from ..engine.precision import autocast_networks
 from ..errors import UserError
 
 # MMDetection's own, as its configs of these names build them, but that in a training step all norms take the
@@ -30,14 +30,14 @@ PEERS = {
 }
 
 
-class Setting(NamedTuple):
-    """What all contestants of a benchmark have in common.
+class RunSetting(NamedTuple):
+    """How all models of a benchmark are run.
 
     size: (H, W).
     dtype: float32, or what autocast computes in.
     training: forward and backward, not the forward alone.
     compiled: through `torch.compile`.
-    memory_kept: the process keeps the memory that it frees (`engine.memory`).
+    memory_kept: the process keeps the memory that it frees (`memory.keep_freed_memory`).
     """
 
     batch: int
@@ -52,7 +52,7 @@ class Setting(NamedTuple):
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
 
-class Contestant(NamedTuple):
+class TimedModel(NamedTuple):
     """A model, ready to run.
 
     cost: of one image, forward.
@@ -63,7 +63,7 @@ class Contestant(NamedTuple):
     run: Callable[[], Any]
 
 
-def contestant(name: str, setting: Setting) -> Contestant:
+def timed_model(name: str, setting: RunSetting) -> TimedModel:
     """A model by its name.
 
     Args:
@@ -103,7 +103,7 @@ def contestant(name: str, setting: Setting) -> Contestant:
         for parameter in backbone.parameters():
             parameter.grad = None
 
-    return Contestant(name, counted, train if setting.training else forward)
+    return TimedModel(name, counted, train if setting.training else forward)
 
 
 def _forward_cost(backbone: nn.Module, image: Tensor) -> Cost:
@@ -143,7 +143,7 @@ def _arguments(words: str) -> dict[str, Any]:
     return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
 
 
-def _whole(name: str, setting: Setting) -> Contestant:
+def _whole(name: str, setting: RunSetting) -> TimedModel:
     """A detector or a segmentor: from a normalised image to boxes or label maps."""
     if setting.training:
         raise UserError(f'{name}: a whole model is timed at inference; for a training step name its backbone')
@@ -157,7 +157,7 @@ def _whole(name: str, setting: Setting) -> Contestant:
     _predict_much(model.test_cfg)
     model.eval().to(setting.device).to(memory_format=torch.channels_last)
     if setting.dtype != torch.float32:
-        predict_in_amp(model, setting.autocast())
+        autocast_networks(model, setting.device.type, setting.dtype)
     if setting.compiled:
         model.backbone = torch.compile(model.backbone, dynamic=False)
     image = torch.randn(setting.batch, 3, *setting.size, device=setting.device)
@@ -168,7 +168,7 @@ def _whole(name: str, setting: Setting) -> Contestant:
         with torch.no_grad():
             model.predict(image, samples)
 
-    return Contestant(name, sum(model_cost(cfg, setting.size).values(), Cost()), predict)
+    return TimedModel(name, sum(model_cost(cfg, setting.size).values(), Cost()), predict)
 
 
 def _predict_much(test_cfg: ConfigDict) -> None:
@@ -178,7 +178,7 @@ def _predict_much(test_cfg: ConfigDict) -> None:
             part.score_thr = 0
 
 
-def _samples(cfg: Config, setting: Setting) -> Sequence[Any]:
+def _samples(cfg: Config, setting: RunSetting) -> Sequence[Any]:
     size = dict(
         img_shape=setting.size, ori_shape=setting.size, pad_shape=setting.size, batch_input_shape=setting.size
     )

@@ -1,4 +1,4 @@
-"""What a race came to: a table, plain data, a picture."""
+"""What a time_in_turns came to: a table, plain data, a picture."""
 
 import math
 import platform
@@ -15,13 +15,13 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from rich.table import Table
 
-from .contestants import Contestant, Setting
-from .stopwatch import PRODUCT, Timing
+from .models import RunSetting, TimedModel
+from .timing import PRODUCT, Timing
 
 
 def results(
-    setting: Setting,
-    contestants: Sequence[Contestant],
+    setting: RunSetting,
+    timed_models: Sequence[TimedModel],
     timings: Mapping[str, Timing],
     memory: Mapping[str, int],
     product: Timing,
@@ -35,7 +35,7 @@ def results(
     rate = 2 * PRODUCT**3 / product.median
     passes = 3 if setting.training else 1
     models = {}
-    for name, cost, _ in contestants:
+    for name, cost, _ in timed_models:
         timing = timings[name]
         operations = 2 * cost.multiply_adds * setting.batch * passes
         models[name] = dict(
@@ -81,15 +81,15 @@ def title(found: Mapping[str, Any]) -> str:
     return ', '.join(words).replace('_', ' ')
 
 
-def table(found: Mapping[str, Any]) -> Table:
+def times_table(found: Mapping[str, Any]) -> Table:
     """A row a model, fastest first."""
-    shown = Table(
+    table = Table(
         title=title(found),
         title_justify='left',
         caption=f'{found["machine"]}; matrix product {found["matrix_product_rate"] / 1e9:.0f} GFLOP/s',
         caption_justify='left',
     )
-    shown.add_column('model', overflow='fold')  # a config's path can be long
+    table.add_column('model', overflow='fold')  # a config's path can be long
     columns = [
         'parameters',
         'multiply-adds',
@@ -100,9 +100,9 @@ def table(found: Mapping[str, Any]) -> Table:
         'memory',
     ]
     for column in columns:
-        shown.add_column(column, justify='right')
+        table.add_column(column, justify='right')
     for name, row in sorted(found['models'].items(), key=lambda item: item[1]['median']):
-        shown.add_row(
+        table.add_row(
             name,
             f'{row["parameters"] / 1e6:.1f} M',
             f'{row["multiply_adds"] / 1e9:.1f} G',
@@ -112,49 +112,34 @@ def table(found: Mapping[str, Any]) -> Table:
             f'{row["share"]:.0%}',
             f'{row["memory"] / 2**20:.0f} MiB',
         )
-    return shown
+    return table
 
 
-def growth(runs: Sequence[Mapping[str, Any]]) -> Table:
+def scaling_table(runs: Sequence[Mapping[str, Any]]) -> Table:
     """How many times the first size's multiply-adds, time and memory each model takes at the others."""
     first = runs[0]
-    shown = Table(title=f'growth from {_size(first)}', title_justify='left')
+    table = Table(title=f'growth from {_size(first)}', title_justify='left')
     for column in ('model', 'size'):
-        shown.add_column(column)
+        table.add_column(column)
     for column in ('pixels', 'multiply-adds', 'time', 'memory'):
-        shown.add_column(column, justify='right')
+        table.add_column(column, justify='right')
     for name, start in first['models'].items():
         for run in runs[1:]:
             row = run['models'][name]
             times = [math.prod(run['size']) / math.prod(first['size'])]
             times += [row[key] / start[key] for key in ('multiply_adds', 'median', 'memory')]
-            shown.add_row(name, _size(run), *(f'{number:.1f} ×' for number in times))
-    return shown
+            table.add_row(name, _size(run), *(f'{number:.1f} ×' for number in times))
+    return table
 
 
 def _size(found: Mapping[str, Any]) -> str:
     return '×'.join(map(str, found['size']))
 
 
-def busy(found: Mapping[str, Any], data: Mapping[str, Any]) -> Table:
-    """How many processes of the data pipeline give each model as many images as it takes."""
-    shown = Table(
-        title=f'{data["config"]}: one worker gives {data["rate"]:.0f} images/s ({data["images"]} timed)',
-        title_justify='left',
-    )
-    shown.add_column('model')
-    for column in ('images/s', 'workers'):
-        shown.add_column(column, justify='right')
-    for name, row in found['models'].items():
-        rate = found['batch'] / row['median']
-        shown.add_row(name, f'{rate:.1f}', str(math.ceil(rate / data['rate'])))
-    return shown
-
-
 def draw(runs: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """Latency against multiply-adds; of several sizes, against pixels."""
     figure, ax = plt.subplots(figsize=(9.5, 5.5), layout='constrained')
-    (_draw_growth if len(runs) > 1 else _draw_costs)(ax, runs)
+    (_draw_scaling if len(runs) > 1 else _draw_costs)(ax, runs)
     ax.spines[['top', 'right']].set_visible(False)
     ax.grid(alpha=0.25)
     figure.legend(frameon=False, loc='outside right center')  # beside the axes names never meet
@@ -178,7 +163,7 @@ def _draw_costs(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:
     ax.set(xlabel='multiply-adds of an image, 10⁹', ylabel='milliseconds')
 
 
-def _draw_growth(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:
+def _draw_scaling(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:
     """Each model's sizes, and how one would grow that is linear in pixels."""
     pixels = [math.prod(run['size']) / 2**20 for run in runs]
     for number, name in enumerate(_slowest_first(runs[-1])):

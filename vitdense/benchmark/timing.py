@@ -1,4 +1,4 @@
-"""Runs in turns: what one round's weather does to one model it does to the others too."""
+"""Runs in turns: what disturbs a round disturbs all models alike."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -22,7 +22,7 @@ class Timing(NamedTuple):
     high: float
 
 
-def race(
+def time_in_turns(
     runs: Mapping[Hashable, Callable[[], Any]], rounds: int, device: torch.device
 ) -> dict[Hashable, Timing]:
     """Time each run once a round, `rounds` times."""

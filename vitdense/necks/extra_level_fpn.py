@@ -16,7 +16,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class ExtraLevelFPN(BaseModule):
     """FPN whose finest level is an upsampled one, for backbones without a map of stride 4.
 

@@ -1,0 +1,5 @@
+"""`python -m vitdense COMMAND …`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""The names that `import vitdense` gives to MMEngine, without torch, which takes seconds to import.
+
+A name stands for a placeholder, which imports the class and builds it. Once the class is imported, it takes
+the placeholder's place in the registry: hence `force=True` where the classes are registered.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from mmengine.registry import MODELS, WEIGHT_INITIALIZERS
+
+from .backbones import __all__ as BACKBONES
+
+NAMES = {
+    MODELS: dict.fromkeys(BACKBONES, 'vitdense.backbones') | {'ExtraLevelFPN': 'vitdense.necks'},
+    WEIGHT_INITIALIZERS: {'Released': 'vitdense.checkpoint'},
+}
+
+
+def register() -> None:
+    """Register the placeholders.
+
+    Raises:
+        KeyError: another class has one of the names.
+    """
+    for registry, names in NAMES.items():
+        for name, module in names.items():
+            registry.register_module(name=name, module=_placeholder(name, module))
+
+
+def import_all() -> None:
+    """Import every class, so that the registries hold no placeholder."""
+    for names in NAMES.values():
+        for name, module in names.items():
+            getattr(import_module(module), name, None)
+
+
+def _placeholder(name: str, module: str) -> Callable:
+    def build(*args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module(module), name)(*args, **kwargs)
+
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = module
+    return build
