@@ -1,15 +1,20 @@
-"""The tools, called in this process, which is quicker than starting another."""
+"""What the tests share: commands called in this process, and a run of four numbers."""
 
 import os
 import sys
+from itertools import count
 
 if processes := os.environ.get('PYTEST_XDIST_WORKER_COUNT'):  # a share of the cores each, said before torch
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()  # macOS
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, cores // int(processes))))
 
 import pytest
+from line import Line, Mean, loader
+from mmengine.config import Config
 
-from vitdense.engine.memory import keep_freed_memory
+from vitdense.cli import main
+from vitdense.engine.runner import VitdenseRunner
+from vitdense.memory import keep_freed_memory
 
 keep_freed_memory()  # as the tools do
 
@@ -29,18 +34,51 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def call_tool(monkeypatch, capfd):
-    """Call a function of `vitdense.cli` with words of a command line: exit code, output, error output."""
+    """Run a command in this process, which is quicker than another: exit code, output, error output."""
 
-    def call(tool, *words):
-        monkeypatch.setattr(sys, 'argv', [f'tools/{tool.__name__}.py', *map(str, words)])
+    def call(command, *words):
+        monkeypatch.setattr(sys, 'argv', [f'tools/{command}.py', *map(str, words)])
         capfd.readouterr()
         code = 0
         with monkeypatch.context() as own:  # a tool's process forces every load to be safe; this one goes on
             own.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
             try:
-                tool()
+                main(command)
             except SystemExit as end:
                 code = end.code
         return code, *capfd.readouterr()
 
     return call
+
+
+@pytest.fixture
+def make_runner(tmp_path):
+    """Runners that write to a folder of the test; by default 4 iterations, validated every 2."""
+    number = count()  # one log for each
+
+    def make(work_dir=tmp_path / 'run', model=None, **changes):
+        config = tmp_path / 'line.py'
+        config.touch()
+        settings = dict(
+            model=model or Line(),
+            train_dataloader=loader(1),  # MMEngine sleeps for two seconds after an epoch's last batch
+            val_dataloader=loader(2),
+            val_evaluator=dict(type=Mean),
+            train_cfg=dict(by_epoch=False, max_iters=4, val_interval=2),
+            val_cfg=dict(),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            default_hooks=dict(
+                logger=dict(type='LoggerHook', interval=1),
+                checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False),
+            ),
+            visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+            log_processor=dict(by_epoch=False),
+            cfg=Config(
+                dict(model=dict(backbone=dict()), train_dataloader=dict(batch_size=1)), filename=str(config)
+            ),
+            experiment_name=f'{tmp_path.name}-{next(number)}',
+            randomness=dict(seed=0),
+        )
+        return VitdenseRunner(work_dir=str(work_dir), **settings | changes)
+
+    return make

@@ -1,16 +1,10 @@
-"""A run small enough to look into: a line is fitted, four numbers at a time."""
+"""A run small enough to look into: a line is fitted, four numbers at a time (`make_runner` in conftest)."""
 
-from itertools import count
-
-import pytest
 import torch
-from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from torch import nn
 from torch.utils.data import Dataset
-
-from vitdense.engine.runner import VitdenseRunner
 
 
 class Line(BaseModel):
@@ -55,36 +49,3 @@ def loader(batch):
     sampler = dict(type='DefaultSampler', shuffle=False)
     collate = dict(type='default_collate')
     return dict(dataset=Points(), sampler=sampler, batch_size=batch, num_workers=0, collate_fn=collate)
-
-
-@pytest.fixture
-def make_runner(tmp_path):
-    """Runners that write to a folder of the test; by default 4 iterations, validated every 2."""
-    number = count()  # one log for each
-
-    def make(work_dir=tmp_path / 'run', model=None, **changes):
-        config = tmp_path / 'line.py'
-        config.touch()
-        settings = dict(
-            model=model or Line(),
-            train_dataloader=loader(1),  # MMEngine sleeps for two seconds after an epoch's last batch
-            val_dataloader=loader(2),
-            val_evaluator=dict(type=Mean),
-            train_cfg=dict(by_epoch=False, max_iters=4, val_interval=2),
-            val_cfg=dict(),
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
-            default_hooks=dict(
-                logger=dict(type='LoggerHook', interval=1),
-                checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False),
-            ),
-            visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
-            log_processor=dict(by_epoch=False),
-            cfg=Config(
-                dict(model=dict(backbone=dict()), train_dataloader=dict(batch_size=1)), filename=str(config)
-            ),
-            experiment_name=f'{tmp_path.name}-{next(number)}',
-            randomness=dict(seed=0),
-        )
-        return VitdenseRunner(work_dir=str(work_dir), **settings | changes)
-
-    return make

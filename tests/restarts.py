@@ -8,9 +8,8 @@ import time
 import torch
 from small import ARCH, REPOSITORY
 
-from vitdense.checkpoint import read
+from vitdense.checkpoint import SAFE_GLOBALS, read
 from vitdense.data import sample
-from vitdense.engine.records import RECORDS
 
 ITERATIONS = 27
 START = 'from mmengine.config import read_base\nwith read_base():\n    from .configs.'
@@ -100,7 +99,7 @@ def wait_for(process, condition, seconds=300):
 
 def final(folder):
     """Everything that the end of a run holds, but for what names times and paths."""
-    checkpoint = read(folder / f'iter_{ITERATIONS}.pth', allow=RECORDS)
+    checkpoint = read(folder / f'iter_{ITERATIONS}.pth', allow=SAFE_GLOBALS)
     return {key: checkpoint[key] for key in ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')}
 
 

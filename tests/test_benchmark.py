@@ -10,25 +10,25 @@ import torch
 from mmengine.config import Config
 from small import CONFIGS
 
-from vitdense import backbones, cli
-from vitdense.benchmark.contestants import PEERS, Setting, _backbone, contestant
-from vitdense.benchmark.memory import peak_memory
-from vitdense.benchmark.report import results
-from vitdense.benchmark.stopwatch import PRODUCT, WARM_UP, Timing, _timing, matrix_product, race
+from vitdense import backbones
+from vitdense.benchmark.models import PEERS, RunSetting, _backbone, timed_model
+from vitdense.benchmark.results import results
+from vitdense.benchmark.timing import PRODUCT, WARM_UP, Timing, _timing, matrix_product, time_in_turns
 from vitdense.complexity import _Count, cost
+from vitdense.memory import peak_memory
 
 CPU = torch.device('cpu')
 
 
 def setting(**changes):
     words = dict(batch=2, size=(64, 96), device=CPU, dtype=torch.float32, training=False, compiled=False)
-    return Setting(**words | changes)
+    return RunSetting(**words | changes)
 
 
 def test_models_run_in_turns_and_the_first_rounds_do_not_count():
     ran = []
     runs = {name: lambda name=name: ran.append(name) for name in 'abc'}
-    timings = race(runs, 5, CPU)
+    timings = time_in_turns(runs, 5, CPU)
     assert ran == list('abc') * (WARM_UP + 5)
     assert list(timings) == list('abc')
     assert all(0 <= timing.low <= timing.median <= timing.high for timing in timings.values())
@@ -47,7 +47,7 @@ def test_the_matrix_product_is_what_its_rate_is_computed_from():
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
 def test_a_model_is_run_as_it_is_set(name, training, dtype):
-    entry = contestant(name, setting(training=training, dtype=dtype))
+    entry = timed_model(name, setting(training=training, dtype=dtype))
     entry.run()
     assert entry.name == name
     assert entry.cost.multiply_adds > 1e7
@@ -57,7 +57,7 @@ def test_a_model_is_run_as_it_is_set(name, training, dtype):
 def test_what_one_would_use_instead_has_its_published_parameters(name):
     """Of the backbones, as MMDetection builds them."""
     million = dict(resnet50=23.5, swin_t=27.5, pvtv2_b2=24.8)[name]
-    assert contestant(name, setting()).cost.parameters / 1e6 == pytest.approx(million, abs=0.06)
+    assert timed_model(name, setting()).cost.parameters / 1e6 == pytest.approx(million, abs=0.06)
 
 
 def test_a_device_that_is_not_there_is_one_line(tool):
@@ -67,8 +67,8 @@ def test_a_device_that_is_not_there_is_one_line(tool):
 
 
 def test_arguments_of_a_backbone_may_be_lists():
-    entry = contestant('PiT:ti,out_indices=(0, 1),with_cp=True', setting())
-    assert entry.cost.parameters < contestant('PiT:ti', setting()).cost.parameters
+    entry = timed_model('PiT:ti,out_indices=(0, 1),with_cp=True', setting())
+    assert entry.cost.parameters < timed_model('PiT:ti', setting()).cost.parameters
 
 
 @pytest.mark.parametrize('name', ['TransCNN:tiny', 'resnet50'])
@@ -84,12 +84,12 @@ def test_in_a_training_step_every_norm_takes_the_batchs_statistics(name):
 def test_the_cost_is_that_of_one_image():
     with torch.device('meta'):
         backbone, image = backbones.VVT('tiny').eval(), torch.empty(1, 3, 64, 96)
-    assert contestant('VVT:tiny', setting()).cost == cost(backbone, image)[0]
+    assert timed_model('VVT:tiny', setting()).cost == cost(backbone, image)[0]
 
 
 @pytest.mark.parametrize('name', ['retinanet_pit.py', 'pspnet_dualtoken_vit.py'])
 def test_a_whole_model_predicts(name):
-    entry = contestant(str(CONFIGS / name), setting())
+    entry = timed_model(str(CONFIGS / name), setting())
     entry.run()
     assert entry.cost.parameters > 1e7
 
@@ -99,14 +99,14 @@ def test_all_that_is_counted_of_a_detector_is_run(tmp_path):
     cfg.model.test_cfg.rpn.update(nms_pre=100, max_per_img=20)
     cfg.model.test_cfg.rcnn.max_per_img = 7
     cfg.dump(tmp_path / 'few.py')
-    entry = contestant(str(tmp_path / 'few.py'), setting(batch=1, size=(256, 256)))
+    entry = timed_model(str(tmp_path / 'few.py'), setting(batch=1, size=(256, 256)))
     with _Count() as ran:
         entry.run()
     assert ran.whole.multiply_adds == entry.cost.multiply_adds
 
 
 def test_ratios_and_shares_are_computed_from_what_was_timed():
-    models = [contestant('PiT:ti', setting(training=True)), contestant('resnet50', setting(training=True))]
+    models = [timed_model('PiT:ti', setting(training=True)), timed_model('resnet50', setting(training=True))]
     timings = {'PiT:ti': Timing(0.5, 0.4, 0.6), 'resnet50': Timing(2.0, 1.9, 2.2)}
     memory = {'PiT:ti': 3, 'resnet50': 4}
     found = results(setting(training=True), models, timings, memory, Timing(0.1, 0.1, 0.1), 'resnet50')
@@ -125,7 +125,7 @@ def test_ratios_and_shares_are_computed_from_what_was_timed():
 def tool(call_tool, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
-    yield partial(call_tool, cli.benchmark)
+    yield partial(call_tool, 'benchmark')
     torch.set_num_threads(threads)
 
 
@@ -186,7 +186,7 @@ SMALLEST = ['TransCNN:tiny', 'HATNet:tiny', 'VVT:tiny', 'PiT:ti', 'DualTokenViT:
 @pytest.mark.parametrize('name', SMALLEST)
 def test_recomputed_blocks_take_less_memory(name):
     def taken(with_cp):
-        entry = contestant(f'{name},with_cp={with_cp}', setting(training=True, size=(256, 256)))
+        entry = timed_model(f'{name},with_cp={with_cp}', setting(training=True, size=(256, 256)))
         return peak_memory(entry.run, CPU)
 
     assert taken(True) < 0.65 * taken(False)

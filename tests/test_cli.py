@@ -19,7 +19,6 @@ import pytest
 import torch
 from small import ARCH, REPOSITORY, Hostile, workplace
 
-from vitdense import cli
 from vitdense.backbones import TransCNN
 from vitdense.data import sample
 from vitdense.engine.work_dir import LOCK
@@ -211,7 +210,7 @@ def test_resuming_goes_on_from_the_last_checkpoint_and_merges_the_curves(again, 
     before = files(again / 'work_dirs')
     first = losses(again / 'work_dirs/tiny')
     longer = ['train_cfg.max_iters=24', *LEARN[1:]]
-    done = call(cli.train, 'tiny.py', '--sample', '--resume', '--cfg-options', *longer, cwd=again)
+    done = call('train', 'tiny.py', '--sample', '--resume', '--cfg-options', *longer, cwd=again)
     assert (done.code, done.err) == (0, '')
     assert '  weights  resumed from work_dirs/tiny/iter_20.pth\n' in done.out
     assert '  resumed  doubt: otherwise than it was begun: ' in done.out
@@ -233,7 +232,7 @@ def test_resuming_goes_on_from_the_last_checkpoint_and_merges_the_curves(again, 
 
 def test_a_second_run_without_a_work_dir_leaves_the_first_alone(again, call):
     before = files(again / 'work_dirs')
-    done = call(cli.train, 'tiny.py', '--sample', '--cfg-options', *BRIEF, cwd=again)
+    done = call('train', 'tiny.py', '--sample', '--cfg-options', *BRIEF, cwd=again)
     assert done.code == 0
     assert ' checkpoint  work_dirs/tiny-2/iter_2.pth\n' in done.out
     assert files(again / 'work_dirs/tiny') == before
@@ -241,28 +240,28 @@ def test_a_second_run_without_a_work_dir_leaves_the_first_alone(again, call):
 
 def test_mixed_precision_trains_and_can_be_resumed(call, tmp_path):
     common = ['--sample', '--amp', '--work-dir', 'out', '--cfg-options', *BRIEF]
-    done = call(cli.train, 'tiny.py', *common)
+    done = call('train', 'tiny.py', *common)
     assert (done.code, done.err) == (0, '')
     precision = 'float16' if torch.cuda.is_available() else 'bfloat16'
     assert f', {precision} autocast\n' in done.out
-    full = call(cli.train, 'tiny.py', *(word for word in common if word != '--amp'), '--work-dir', 'full')
+    full = call('train', 'tiny.py', *(word for word in common if word != '--amp'), '--work-dir', 'full')
     assert ', float32\n' in full.out
     mixed, exact = losses(tmp_path / 'out')[0], losses(tmp_path / 'full')[0]
     assert mixed[1] == pytest.approx(exact[1], rel=0.02)  # the same images and weights
     assert mixed[1] != exact[1]  # in another precision
 
-    done = call(cli.train, 'tiny.py', '--resume', *common, 'train_cfg.max_iters=3')
+    done = call('train', 'tiny.py', '--resume', *common, 'train_cfg.max_iters=3')
     assert (done.code, done.err) == (0, '')
     assert list(losses(tmp_path / 'out')[1]) == [3]
 
 
 def test_compiled_it_trains_and_scores_the_same(call, tmp_path, monkeypatch):
     # all but the last step, code for the machine, which takes minutes
-    monkeypatch.setattr('vitdense.engine.compiled.BACKEND', 'aot_eager')
+    monkeypatch.setattr('vitdense.engine.precision.BACKEND', 'aot_eager')
     one = [f'{split}_dataloader.dataset.indices=1' for split in ('val', 'test')]  # a shape is a compilation
     common = ['tiny.py', '--sample', '--cfg-options', *BRIEF, *one]
-    eager = call(cli.train, *common, '--work-dir', 'eager')
-    done = call(cli.train, *common, '--work-dir', 'out', '--compile')
+    eager = call('train', *common, '--work-dir', 'eager')
+    done = call('train', *common, '--work-dir', 'out', '--compile')
     assert (done.code, done.err) == (0, '')
     assert ', float32, compiled\n' in done.out
     assert ', float32\n' in eager.out
@@ -271,7 +270,7 @@ def test_compiled_it_trains_and_scores_the_same(call, tmp_path, monkeypatch):
 
     few = ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False', *one]
     for words in (['--compile'], ['--amp']):
-        done = call(cli.test, 'tiny.py', 'out/iter_2.pth', '--sample', *words, '--cfg-options', *few)
+        done = call('test', 'tiny.py', 'out/iter_2.pth', '--sample', *words, '--cfg-options', *few)
         assert (done.code, done.err) == (0, '')
         assert (', float32, compiled\n' if words == ['--compile'] else ' autocast\n') in done.out
 
@@ -289,9 +288,7 @@ def test_released_weights_are_in_the_backbone_when_training_begins(call, tmp_pat
     backbone = TransCNN(ARCH)
     torch.save(dict(model=backbone.state_dict()), tmp_path / 'released.pth')
     still = ['optim_wrapper.optimizer.lr=0', 'optim_wrapper.optimizer.weight_decay=0']
-    done = call(
-        cli.train, 'tiny.py', '--sample', '--weights', 'released.pth', '--cfg-options', *BRIEF, *still
-    )
+    done = call('train', 'tiny.py', '--sample', '--weights', 'released.pth', '--cfg-options', *BRIEF, *still)
     assert (done.code, done.err) == (0, '')
     assert '  weights  backbone from released.pth\n' in done.out
     state = torch.load(tmp_path / 'work_dirs/tiny/iter_2.pth', weights_only=False)['state_dict']
@@ -321,9 +318,9 @@ test_dataloader.dataset.update(indices=4)
 
 def test_one_checkpoint_of_supervit_is_tested_at_every_setting_of_its_dials(call, tmp_path):
     (tmp_path / 'super.py').write_text(SUPER)
-    call(cli.train, 'super.py', '--sample', '--work-dir', 'run', '--cfg-options', *BRIEF)
+    call('train', 'super.py', '--sample', '--work-dir', 'run', '--cfg-options', *BRIEF)
     settings = ['1:1', '1:0.5', '3/4:0.5']
-    done = call(cli.test, 'super.py', 'run/iter_2.pth', '--sample', '--work-dir', 'out', '--dials', *settings)
+    done = call('test', 'super.py', 'run/iter_2.pth', '--sample', '--work-dir', 'out', '--dials', *settings)
     assert (done.code, done.err) == (0, '')
     assert done.out.count('  model  RetinaNet on SuperViT\n') == 1
     rows = re.findall(r'│ +([\d.]+) │ +([\d.]+) │ +([\d.]+) G │ +(\d+) ms │', done.out)
@@ -332,7 +329,7 @@ def test_one_checkpoint_of_supervit_is_tested_at_every_setting_of_its_dials(call
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) == 3
 
-    done = call(cli.test, 'tiny.py', 'run/iter_2.pth', '--sample', '--dials', '2:1')
+    done = call('test', 'tiny.py', 'run/iter_2.pth', '--sample', '--dials', '2:1')
     assert refused(done).startswith('--dials 2:1: expected SCALE:KEEP_RATE')
 
 
@@ -367,7 +364,7 @@ def test_every_head_trains_scores_and_shows_its_predictions(call, tmp_path, head
         '    loader.update(num_workers=0, persistent_workers=False)\n'
     )
     few = [f'{split}_dataloader.dataset.indices=4' for split in ('val', 'test')]
-    done = call(cli.train, f'{head}.py', '--sample', '--work-dir', 'run', '--cfg-options', *BRIEF, few[0])
+    done = call('train', f'{head}.py', '--sample', '--work-dir', 'run', '--cfg-options', *BRIEF, few[0])
     assert (done.code, done.err) == (0, '')
     scores = re.findall(r'│ (\w[\w ]+?) +│ +(\d+\.\d+|–) │', done.out)
     expected = {'bbox mAP', 'segm mAP 50'} if head == 'mask_rcnn' else {'mIoU', 'aAcc'}
@@ -375,7 +372,7 @@ def test_every_head_trains_scores_and_shows_its_predictions(call, tmp_path, head
     picture = cv2.imread(str(tmp_path / 'run' / 'predictions.png'))
     assert picture.std() > 20
     words = ['run/iter_2.pth', '--sample', '--cfg-options', few[1]]
-    done = call(cli.test, f'{head}.py', *words)
+    done = call('test', f'{head}.py', *words)
     assert (done.code, done.err) == (0, '')
     assert re.findall(r'│ (\w[\w ]+?) +│ +(\d+\.\d+|–) │', done.out) == scores
 
@@ -403,11 +400,11 @@ def test_unreadable_images_are_passed_over_if_so_many_were_asked_for(call, tmp_p
     what = r'error: data/train2017/\d+\.png: cannot be read: in no image format that is known\n'
     for rank in '01':  # of several processes the one that meets it says it
         monkeypatch.setenv('RANK', rank)
-        stopped = call(cli.train, 'elsewhere.py', *words)
+        stopped = call('train', 'elsewhere.py', *words)
         assert stopped.code == 2
         assert re.match(what, stopped.err)
     monkeypatch.delenv('RANK')
-    done = call(cli.train, 'elsewhere.py', '--skip-unreadable', 1000, *words)
+    done = call('train', 'elsewhere.py', '--skip-unreadable', 1000, *words)
     assert (done.code, done.err) == (0, '')
     record = (tmp_path / 'out/unreadable.txt').read_text().splitlines()
     assert record
@@ -418,7 +415,7 @@ def test_unreadable_images_are_passed_over_if_so_many_were_asked_for(call, tmp_p
 def test_a_config_without_validation_trains_and_says_so(call, tmp_path):
     root = ['--data-root', sample.root() / 'coco']
     (tmp_path / 'blind.py').write_text(ELSEWHERE + 'val_dataloader = val_evaluator = val_cfg = None\n')
-    done = call(cli.train, 'blind.py', *root, '--cfg-options', 'train_cfg.max_epochs=1')
+    done = call('train', 'blind.py', *root, '--cfg-options', 'train_cfg.max_epochs=1')
     assert (done.code, done.err) == (0, '')
     assert '\n      val  none\n' in done.out
     assert ', no validation\n' in done.out
@@ -478,7 +475,7 @@ def test_coco_elsewhere_trains_by_epochs_from_the_data_root_that_is_given(call, 
     for part in ('annotations', 'train2017', 'val2017'):
         (root / part).symlink_to(sample.root() / 'coco' / part)
     (tmp_path / 'elsewhere.py').write_text(ELSEWHERE)
-    done = call(cli.train, 'elsewhere.py', '--data-root', root, '--cfg-options', 'train_cfg.max_epochs=2')
+    done = call('train', 'elsewhere.py', '--data-root', root, '--cfg-options', 'train_cfg.max_epochs=2')
     assert (done.code, done.err) == (0, '')
     assert re.search(r'    train  4 images, 5 classes \(.*\), datasets\n', done.out)
     assert ' schedule  2 epochs of 2 iterations, batch 2, validation every 1 epoch\n' in done.out
@@ -491,16 +488,16 @@ def test_coco_elsewhere_trains_by_epochs_from_the_data_root_that_is_given(call, 
 # ---- bad input --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('tool', [cli.train, cli.test])
+@pytest.mark.parametrize('tool', ['train', 'test'])
 def test_missing_data_is_said_with_the_place_the_layout_and_the_ways_out(call, tmp_path, tool):
     (tmp_path / 'weights.pth').touch()
-    checkpoint = ['weights.pth'] if tool is cli.test else []
+    checkpoint = ['weights.pth'] if tool == 'test' else []
     # a model with this variant could not be built: the data is looked for first
     said = refused(call(tool, LEAF, *checkpoint, '--cfg-options', 'model.backbone.arch=none_such'))
     assert said.startswith(f'no data at data/coco, looked for in {tmp_path}/data/coco. Expected:\n')
     for split in ('train', 'val'):
         for path in (f'annotations/instances_{split}2017.json', f'{split}2017/'):
-            assert (f'    MISSING  data/coco/{path}\n' in said) == (split == 'val' or tool is cli.train)
+            assert (f'    MISSING  data/coco/{path}\n' in said) == (split == 'val' or tool == 'train')
     assert '--data-root DIR' in said
     assert '--sample' in said
     assert {path.name for path in tmp_path.iterdir()} == {'configs', 'tiny.py', 'weights.pth'}
@@ -508,7 +505,7 @@ def test_missing_data_is_said_with_the_place_the_layout_and_the_ways_out(call, t
 
 def test_data_that_is_partly_there_is_said_to_be(call, tmp_path):
     (tmp_path / 'half' / 'train2017').mkdir(parents=True)
-    said = refused(call(cli.train, LEAF, '--data-root', 'half'))
+    said = refused(call('train', LEAF, '--data-root', 'half'))
     assert '    found    half/train2017/\n' in said
     assert '    MISSING  half/val2017/\n' in said
 
@@ -568,7 +565,7 @@ TYPOS = {
 @pytest.mark.parametrize(('words', 'expected'), TYPOS.values(), ids=TYPOS)
 def test_what_a_person_mistypes_is_answered_in_one_line(call, tmp_path, monkeypatch, words, expected):
     monkeypatch.delenv('RANK', raising=False)
-    said = refused(call(cli.train, LEAF, *words))
+    said = refused(call('train', LEAF, *words))
     assert expected in said
     assert said.count('\n') == 1 or words[1] == '--data-root'
     assert {path.name for path in tmp_path.iterdir()} == {'configs', 'tiny.py'}  # nothing was begun
@@ -577,11 +574,11 @@ def test_what_a_person_mistypes_is_answered_in_one_line(call, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ('tool', 'option', 'values', 'least'),
     [
-        (cli.benchmark, '--rounds', ['0'], 1),
-        (cli.benchmark, '--size', ['-3', '64'], 1),
-        (cli.complexity, '--size', ['0', '10'], 1),
-        (cli.train, '--skip-not-finite', ['-1'], 0),
-        (cli.train, '--skip-unreadable', ['few'], 0),
+        ('benchmark', '--rounds', ['0'], 1),
+        ('benchmark', '--size', ['-3', '64'], 1),
+        ('complexity', '--size', ['0', '10'], 1),
+        ('train', '--skip-not-finite', ['-1'], 0),
+        ('train', '--skip-unreadable', ['few'], 0),
     ],
 )
 def test_a_number_out_of_range_is_named_with_its_option(call, tool, option, values, least):
@@ -592,7 +589,7 @@ def test_a_number_out_of_range_is_named_with_its_option(call, tool, option, valu
 
 
 def test_a_value_that_the_config_cannot_be_built_with_is_answered_in_one_line_and_traced_in_the_log(call):
-    said = refused(call(cli.train, LEAF, '--sample', '--cfg-options', 'model.backbone.arch=huge'))
+    said = refused(call('train', LEAF, '--sample', '--cfg-options', 'model.backbone.arch=huge'))
     assert said.count('\n') == 1
     assert "cannot be built: TransCNN has no arch 'huge'; known: tiny" in said
     log = re.search(r'traceback in (.+\.log)', said)[1]
@@ -611,27 +608,27 @@ def test_a_value_that_the_config_cannot_be_built_with_is_answered_in_one_line_an
     ],
 )
 def test_an_unknown_config_is_answered_with_those_that_there_are(call, config, expected):
-    said = refused(call(cli.train, config, '--sample'))
+    said = refused(call('train', config, '--sample'))
     assert expected in said
     assert said.count('\n') == 1
 
 
 def test_a_place_that_cannot_hold_the_sample_world_is_named(call, tmp_path, monkeypatch):
     monkeypatch.setenv('VITDENSE_CACHE', str(tmp_path / 'tiny.py'))  # a file, so no folder
-    said = refused(call(cli.train, LEAF, '--sample'))
+    said = refused(call('train', LEAF, '--sample'))
     assert f'{tmp_path}/tiny.py/sample-v' in said
     assert 'set VITDENSE_CACHE' in said
 
 
 def test_a_work_dir_with_checkpoints_is_not_written_to_without_resume(again, call):
     before = files(again)
-    said = refused(call(cli.train, 'tiny.py', '--sample', '--work-dir', 'work_dirs/tiny', cwd=again))
+    said = refused(call('train', 'tiny.py', '--sample', '--work-dir', 'work_dirs/tiny', cwd=again))
     assert said.startswith('--work-dir work_dirs/tiny holds the checkpoints of an earlier run; --resume')
     assert files(again) == before
 
 
 def test_a_missing_checkpoint_is_answered_before_anything_is_written(call, tmp_path):
-    said = refused(call(cli.test, 'tiny.py', 'gone.pth', '--sample'))
+    said = refused(call('test', 'tiny.py', 'gone.pth', '--sample'))
     assert said == 'gone.pth: no such checkpoint file\n'
     assert not (tmp_path / 'work_dirs').exists()
 
@@ -649,7 +646,7 @@ def bad_files(folder, whole):
 @pytest.mark.parametrize('name', ['text', 'empty', 'cut', 'pickle', 'zip', 'list'])
 def test_a_file_that_is_no_checkpoint_is_refused_and_never_run(trained, call, tmp_path, name):
     bad_files(tmp_path, trained[0] / 'work_dirs/tiny/iter_20.pth')
-    said = refused(call(cli.test, 'tiny.py', f'{name}.pth', '--sample'))
+    said = refused(call('test', 'tiny.py', f'{name}.pth', '--sample'))
     assert said.startswith(f'{name}.pth: ')
     assert said.count('\n') == 1
     if name in ('pickle', 'zip'):
@@ -665,7 +662,7 @@ def test_the_config_inside_a_checkpoint_is_not_run(again, call):
     contents['meta']['config'] = 'from pathlib import Path\nPath("marker").touch()\n'
     torch.save(contents, path)
     options = ['train_cfg.max_iters=21', *LEARN[1:]]
-    done = call(cli.train, 'tiny.py', '--sample', '--resume', '--cfg-options', *options, cwd=again)
+    done = call('train', 'tiny.py', '--sample', '--resume', '--cfg-options', *options, cwd=again)
     assert done.code == 0
     assert not (again / 'marker').exists()
 
@@ -673,7 +670,7 @@ def test_the_config_inside_a_checkpoint_is_not_run(again, call):
 def test_the_checkpoint_of_another_model_is_refused_and_the_earlier_run_stays_as_it_was(again, call):
     before = files(again)
     words = ['tiny.py', '--sample', '--resume', '--cfg-options', 'model.bbox_head.stacked_convs=2']
-    said = refused(call(cli.train, *words, cwd=again))
+    said = refused(call('train', *words, cwd=again))
     assert 'iter_20.pth: the checkpoint of another model: of its weights, 4 of the model are missing' in said
     assert said.count('\n') == 1
     assert {path: contents for path, contents in files(again).items() if path in before} == before
@@ -682,7 +679,7 @@ def test_the_checkpoint_of_another_model_is_refused_and_the_earlier_run_stays_as
 def test_weights_without_the_state_of_a_run_cannot_be_resumed(again, call):
     weights = torch.load(again / 'work_dirs/tiny/iter_20.pth', weights_only=False)['state_dict']
     torch.save(weights, again / 'weights.pth')
-    said = refused(call(cli.train, 'tiny.py', '--sample', '--resume', 'weights.pth', cwd=again))
+    said = refused(call('train', 'tiny.py', '--sample', '--resume', 'weights.pth', cwd=again))
     assert said.startswith('weights.pth: holds weights, but no state of a run')
 
 
@@ -692,7 +689,7 @@ def test_released_weights_that_do_not_fit_are_refused_in_one_line(call, tmp_path
         torch.save(Hostile('marker'), tmp_path / 'released.pth')
     elif case == 'other':
         torch.save(TransCNN(ARCH | dict(depths=[2, 1, 1, 1])).state_dict(), tmp_path / 'released.pth')
-    said = refused(call(cli.train, 'tiny.py', '--sample', '--weights', 'released.pth', '--work-dir', 'out'))
+    said = refused(call('train', 'tiny.py', '--sample', '--weights', 'released.pth', '--work-dir', 'out'))
     expected = {
         'missing': 'released.pth: no such checkpoint file',
         'hostile': 'released.pth: refused to load: ',

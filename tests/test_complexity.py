@@ -12,7 +12,6 @@ from mmengine.config import Config
 from small import CONFIGS
 from torch import nn
 
-from vitdense import cli
 from vitdense.backbones import PiT, SuperViT
 from vitdense.complexity import Cost, cost, model_cost
 
@@ -102,7 +101,7 @@ def test_the_heads_of_mask_rcnn_cost_what_their_layers_come_to():
 
 @pytest.fixture
 def tool(call_tool):
-    return partial(call_tool, cli.complexity)
+    return partial(call_tool, 'complexity')
 
 
 def test_the_tool_prints_a_table_or_json(tool):

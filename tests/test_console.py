@@ -8,7 +8,7 @@ import warnings
 import pytest
 from mmengine.logging import MMLogger
 
-from vitdense.console import file_only, make_console, quiet, say, shown
+from vitdense.console import display_path, file_only, make_console, quiet, say
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_line_says_what_it_was_given_also_in_brackets(capfd):
 EARLY = """
 import sys, warnings
 from mmengine.logging import MMLogger
-from vitdense.engine.console import file_only, quiet
+from vitdense.console import file_only, quiet
 
 with quiet():
     print('printed early')
@@ -86,8 +86,8 @@ def test_afterwards_the_terminal_is_everybodys_again(log, capfd, ending):
                 raise ending
     except (ValueError, KeyboardInterrupt):
         pass
-    print('shown')
-    assert capfd.readouterr().out == 'shown\n'
+    print('display_path')
+    assert capfd.readouterr().out == 'display_path\n'
 
 
 def test_the_console_writes_to_the_real_output_while_prints_do_not_and_folds_no_line(log, capfd):
@@ -107,6 +107,6 @@ def test_the_console_styles_nothing_where_there_is_no_terminal(capfd):
 
 def test_a_path_is_shown_as_a_person_would_type_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert shown(tmp_path / 'runs' / 'one') == 'runs/one'
-    assert shown('runs/one') == 'runs/one'
-    assert shown(tmp_path.parent / 'elsewhere') == str(tmp_path.parent / 'elsewhere')
+    assert display_path(tmp_path / 'runs' / 'one') == 'runs/one'
+    assert display_path('runs/one') == 'runs/one'
+    assert display_path(tmp_path.parent / 'elsewhere') == str(tmp_path.parent / 'elsewhere')

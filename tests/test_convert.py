@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import load_file
 from small import Hostile
 
-from vitdense import cli
 from vitdense.backbones import PiT
 
 
@@ -25,7 +24,7 @@ def weights():
 @pytest.fixture
 def tool(call_tool, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return partial(call_tool, cli.convert)
+    return partial(call_tool, 'convert')
 
 
 @pytest.mark.parametrize('wrapping', [None, 'state_dict', 'model'])

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitdense.dials import Setting, sweep
+from vitdense.dials import DialSetting, sweep
 from vitdense.errors import UserError
 
 
@@ -16,7 +16,7 @@ from vitdense.errors import UserError
     [('1:1', (1, 1)), ('1:0.7', (1, 0.7)), ('4/7:.5', (4 / 7, 0.5)), ('0.25:1/2', (0.25, 0.5))],
 )
 def test_a_setting_is_a_scale_and_a_keep_rate_in_decimals_or_fractions(text, setting):
-    assert Setting.parse(text) == setting
+    assert DialSetting.parse(text) == setting
 
 
 @given(
@@ -25,16 +25,16 @@ def test_a_setting_is_a_scale_and_a_keep_rate_in_decimals_or_fractions(text, set
 )
 def test_no_text_makes_a_setting_that_is_none(text):
     with suppress(UserError):
-        assert all(0 < dial <= 1 for dial in Setting.parse(text))
+        assert all(0 < dial <= 1 for dial in DialSetting.parse(text))
 
 
 @pytest.mark.parametrize('text', ['1', '1:', '0:1', '1:0', '1:1.1', '1:1:1', '1:-1', '1/0:1', 'nan:1', 'a:b'])
 def test_what_is_no_setting_is_refused(text):
     with pytest.raises(UserError, match=f'--dials {text}: expected SCALE:KEEP_RATE'):
-        Setting.parse(text)
+        DialSetting.parse(text)
 
 
 def test_a_backbone_without_dials_says_so(make_runner):
     with pytest.raises(UserError, match='--dials: Linear has none; SuperViT has'):
-        next(sweep(make_runner(), [Setting(1, 1)]))
+        next(sweep(make_runner(), [DialSetting(1, 1)]))
     assert torch.is_grad_enabled()

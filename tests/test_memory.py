@@ -8,7 +8,7 @@ import pytest
 
 SCRIPT = """
 import resource, sys, torch
-from vitdense.engine.memory import keep_freed_memory
+from vitdense.memory import keep_freed_memory
 
 if sys.argv[1] == 'keep':
     assert keep_freed_memory()

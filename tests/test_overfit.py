@@ -5,15 +5,14 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from small import CONFIGS
 
-from vitdense import cli
-from vitdense.data.sample.swap import swap_in
+from vitdense.data.sample.use import use_sample_data
 from vitdense.overfit import Fit, narrow
 
 
 @pytest.mark.parametrize('name', ['retinanet_pit', 'mask_rcnn_vvt', 'pspnet_hatnet'])
 def test_the_same_eight_images_are_trained_on_and_scored_without_chance(name, tmp_path):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    swap_in(cfg)
+    use_sample_data(cfg)
     narrow(cfg, tmp_path)
     init_default_scope(cfg.default_scope)
     train, val = (DATASETS.build(cfg[f'{split}_dataloader'].dataset) for split in ('train', 'val'))
@@ -49,7 +48,7 @@ def test_every_score_must_reach_its_goal(scores, fitted):
 
 def test_no_dial_is_turned_by_chance(tmp_path):
     cfg = Config.fromfile(CONFIGS / 'pspnet_supervit.py')
-    swap_in(cfg)
+    use_sample_data(cfg)
     assert len(MODELS.build(cfg.model.backbone).keep_rates) > 1
     narrow(cfg, tmp_path)
     backbone = MODELS.build(cfg.model.backbone)
@@ -59,7 +58,7 @@ def test_no_dial_is_turned_by_chance(tmp_path):
 def test_a_config_that_breaks_is_told_and_does_not_end_the_others(call_tool, tmp_path):
     for name in ('first', 'second'):
         (tmp_path / f'{name}.py').write_text(f"raise RuntimeError('{name} is broken')\n")
-    code, out, _ = call_tool(cli.learnability, tmp_path / 'first.py', tmp_path / 'second.py')
+    code, out, _ = call_tool('overfit', tmp_path / 'first.py', tmp_path / 'second.py')
     assert code == 1
     assert 'first is broken' in out
     assert 'second is broken' in out

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense.config.lint import _files, arguments, check_arguments
-from vitdense.data.sample.swap import swap_in
+from vitdense.data.sample.use import use_sample_data
 from vitdense.errors import UserError
 
 LEAVES = sorted(CONFIGS.glob('*.py'))
@@ -19,7 +19,7 @@ LEAVES = sorted(CONFIGS.glob('*.py'))
 def test_our_configs_are_clean_also_on_the_sample_and_as_text(leaf, tmp_path):
     cfg = Config.fromfile(leaf)
     check_arguments(cfg)
-    swap_in(cfg)
+    use_sample_data(cfg)
     check_arguments(cfg)
     cfg.dump(tmp_path / leaf.name)
     check_arguments(Config.fromfile(tmp_path / leaf.name))

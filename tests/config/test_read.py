@@ -5,7 +5,7 @@ from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense.config.lint import check_arguments
-from vitdense.config.read import check_data, load_config, overwrite, point_data_at
+from vitdense.config.read import load_config, overwrite, point_data_at, require_data
 from vitdense.config.settings import LOADERS
 from vitdense.errors import UserError
 
@@ -144,7 +144,7 @@ def layout(root, *left_out):
 def test_data_in_cocos_layout_is_found(cfg, tmp_path):
     layout(tmp_path)
     point_data_at(cfg, str(tmp_path))
-    check_data(cfg, LOADERS)
+    require_data(cfg, LOADERS)
 
 
 def test_what_of_the_data_is_missing_is_said_beside_what_is_there(cfg, tmp_path, monkeypatch):
@@ -152,7 +152,7 @@ def test_what_of_the_data_is_missing_is_said_beside_what_is_there(cfg, tmp_path,
     layout(tmp_path / 'coco', 'train2017')
     point_data_at(cfg, 'coco')
     with pytest.raises(UserError) as error:
-        check_data(cfg, LOADERS)
+        require_data(cfg, LOADERS)
     assert str(error.value).splitlines()[:5] == [
         f'no data at coco, looked for in {tmp_path}/coco. Expected:',
         '    found    coco/annotations/instances_train2017.json',
@@ -160,7 +160,7 @@ def test_what_of_the_data_is_missing_is_said_beside_what_is_there(cfg, tmp_path,
         '    found    coco/annotations/instances_val2017.json',
         '    found    coco/val2017/',
     ]
-    check_data(cfg, LOADERS[1:])  # nothing that testing reads is missing
+    require_data(cfg, LOADERS[1:])  # nothing that testing reads is missing
 
 
 WRAPPED = """
@@ -196,7 +196,7 @@ def test_a_text_configs_arguments_are_known_by_the_names_of_their_classes(voc):
 def test_datasets_inside_others_are_pointed_at_their_data_and_looked_for(voc, tmp_path):
     point_data_at(voc, str(tmp_path / 'voc'))
     with pytest.raises(UserError) as error:
-        check_data(voc, LOADERS)
+        require_data(voc, LOADERS)
     said = str(error.value)
     assert f'no data at {tmp_path}/voc, looked for in {tmp_path}/voc. Expected:' in said
     assert f'MISSING  {tmp_path}/voc/VOC2007/ImageSets/Main/trainval.txt' in said
@@ -208,11 +208,11 @@ def test_a_config_without_validation_or_with_data_in_two_places_is_no_surprise(c
     cfg.pop('data_root')
     point_data_at(cfg, str(tmp_path / 'mine'))
     with pytest.raises(UserError, match=f'no data at {tmp_path}/mine, '):
-        check_data(cfg, LOADERS)
+        require_data(cfg, LOADERS)
     cfg.test_dataloader.dataset.data_root = 'other/'
     with pytest.raises(UserError, match='--data-root x: the datasets of the config lie in several folders: '):
         point_data_at(cfg, 'x')
 
 
 def test_a_dataset_that_names_no_files_is_not_asked_for_any():
-    check_data(Config(dict(train_dataloader=dict(dataset=dict(type='Numbers')))), LOADERS[:1])
+    require_data(Config(dict(train_dataloader=dict(dataset=dict(type='Numbers')))), LOADERS[:1])

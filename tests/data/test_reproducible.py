@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.dataset import DefaultSampler, InfiniteSampler
-from torch.utils.data import BatchSampler, DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from vitdense.data.reproducible import Place, PlacedBatches, place, seed_all, seeded
+from vitdense.data.reproducible import SampleId, SeededBatchSampler, seed_all, seed_loader, seeded
 
 
 class Chances(Dataset):
@@ -33,15 +33,15 @@ def draw():
 
 def loader(workers=0, batch=3, sampler=DefaultSampler, seed=7):
     dataset = Chances()
-    made = DataLoader(
-        dataset,
+    config = dict(
+        dataset=dataset,
         batch_size=batch,
-        sampler=sampler(dataset, shuffle=True, seed=seed),
+        sampler=dict(type=sampler, shuffle=True, seed=seed),
         num_workers=workers,
         persistent_workers=workers > 0,
         collate_fn=list,
     )
-    return place(made, seed)
+    return seed_loader(config, seed)
 
 
 def test_places_give_numbers_and_different_places_different_ones():
@@ -67,7 +67,7 @@ def test_what_goes_on_in_between_leaves_no_trace():
 
 
 def test_a_place_is_an_index_and_travels_to_a_worker():
-    there = pickle.loads(pickle.dumps(Place(4, epoch=2, number=9)))
+    there = pickle.loads(pickle.dumps(SampleId(4, epoch=2, number=9)))
     assert there == 4
     assert [10, 11, 12, 13, 14][there] == 14
     assert (there.epoch, there.number) == (2, 9)
@@ -112,7 +112,7 @@ def test_the_samples_of_several_processes_are_those_of_one_with_the_same_batch(b
         with patch('mmengine.dataset.sampler.get_dist_info', return_value=(rank, world)):
             sampler = InfiniteSampler(Chances(), shuffle=True, seed=seed)
         with patch('vitdense.data.reproducible.get_dist_info', return_value=(rank, world)):
-            made = iter(PlacedBatches(BatchSampler(sampler, size, drop_last=False)))
+            made = iter(SeededBatchSampler(sampler, size))
             return [[(int(i), i.epoch, i.number) for i in next(made)] for _ in range(4)]
 
     alone = batches(batch * processes, 0, 1)

@@ -5,9 +5,10 @@ import subprocess
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from mmengine.dataset import DefaultSampler
+from torch.utils.data import Dataset
 
-from vitdense.data.reproducible import place
+from vitdense.data.reproducible import seed_loader
 
 
 class Numbers(Dataset):
@@ -20,8 +21,10 @@ class Numbers(Dataset):
 
 @pytest.fixture
 def loading():
-    loader = DataLoader(Numbers(), batch_size=2, num_workers=1)
-    iterator = iter(place(loader, seed=0))
+    config = dict(
+        dataset=Numbers(), batch_size=2, num_workers=1, sampler=dict(type=DefaultSampler, shuffle=False)
+    )
+    iterator = iter(seed_loader(dict(config, collate_fn=torch.stack), seed=0))
     yield iterator
     del iterator
 

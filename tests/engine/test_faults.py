@@ -10,18 +10,17 @@ from pathlib import Path
 import mmdet.datasets.transforms
 import pytest
 import torch
-from conftest import Points, loader
+from line import Points, loader
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
 from mmengine.hooks import Hook
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 
-from vitdense.checkpoint import read
+from vitdense.checkpoint import SAFE_GLOBALS, read
 from vitdense.data import sample
-from vitdense.data.unreadable import Readable, Unreadable
-from vitdense.engine.faults import told
-from vitdense.engine.records import RECORDS
+from vitdense.data.unreadable import SkipUnreadable, UnreadableFile
+from vitdense.engine.faults import faults_as_errors
 from vitdense.errors import UserError
 
 
@@ -41,7 +40,7 @@ def test_a_loading_process_that_dies_is_told_and_the_run_goes_on_later(make_runn
         train_cfg=dict(by_epoch=False, max_iters=8, val_interval=8),
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=8, by_epoch=False)),
     )
-    with pytest.raises(UserError) as stop, told(runner):
+    with pytest.raises(UserError) as stop, faults_as_errors(runner):
         runner.train()
     assert re.match('a process that loads data was ended(?: by Killed)?, ', str(stop.value))
     kept = runner.iter
@@ -50,13 +49,13 @@ def test_a_loading_process_that_dies_is_told_and_the_run_goes_on_later(make_runn
     torch.manual_seed(0)
     whole = make_runner(tmp_path / 'whole', train_cfg=dict(by_epoch=False, max_iters=kept, val_interval=8))
     whole.train()
-    saved = read(tmp_path / f'run/iter_{kept}.pth', allow=RECORDS)
+    saved = read(tmp_path / f'run/iter_{kept}.pth', allow=SAFE_GLOBALS)
     assert saved['meta']['iter'] == kept
     assert all(torch.equal(saved['state_dict'][k], v) for k, v in whole.model.state_dict().items())
 
 
 def test_in_the_middle_of_a_step_nothing_is_saved(make_runner, tmp_path):
-    """That a process died is told wherever the run is, also between an optimizer's step and the averages."""
+    """A killed worker is reported wherever the run is, also between an optimizer step and the averages."""
 
     class Dies(Hook):
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
@@ -65,7 +64,7 @@ def test_in_the_middle_of_a_step_nothing_is_saved(make_runner, tmp_path):
 
     runner = make_runner()
     runner.register_hook(Dies(), 'HIGHEST')
-    with pytest.raises(UserError) as stop, told(runner):
+    with pytest.raises(UserError) as stop, faults_as_errors(runner):
         runner.train()
     assert 'saved' not in str(stop.value)
     assert sorted(path.name for path in (tmp_path / 'run').glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
@@ -76,12 +75,12 @@ def test_a_full_disk_is_told_and_the_checkpoint_before_is_whole(make_runner, tmp
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run/iter_3.pth.part').symlink_to('/dev/full')  # where every write finds the disk full
     runner = make_runner()
-    with pytest.raises(UserError) as stop, told(runner):
+    with pytest.raises(UserError) as stop, faults_as_errors(runner):
         runner.train()
     assert str(stop.value).endswith(
         'No space left on device; the checkpoints before are whole, --resume goes on from the newest'
     )
-    assert read(tmp_path / 'run/iter_2.pth', allow=RECORDS)['meta']['iter'] == 2
+    assert read(tmp_path / 'run/iter_2.pth', allow=SAFE_GLOBALS)['meta']['iter'] == 2
     assert not any((tmp_path / 'run').glob('iter_3*'))  # nor does a half of it keep the disk full
 
 
@@ -92,7 +91,7 @@ def test_a_fault_of_the_software_keeps_its_traceback(make_runner):
         raise RuntimeError('a mistake')
 
     runner.train_loop.run_iter = fail
-    with pytest.raises(RuntimeError, match='a mistake'), told(runner):
+    with pytest.raises(RuntimeError, match='a mistake'), faults_as_errors(runner):
         runner.train()
 
 
@@ -149,9 +148,9 @@ def test_a_file_that_cannot_be_read_is_named(request, which, key, how):
     dataset = request.getfixturevalue(which)
     path = Path(dataset.get_data_info(2)[key])
     damage(path, how)
-    readable = Readable(dataset)
+    readable = SkipUnreadable(dataset)
     assert readable[1]['img'].shape == dataset[1]['img'].shape
-    with pytest.raises(Unreadable, match=f'{path.name}: cannot be read: '):
+    with pytest.raises(UnreadableFile, match=f'{path.name}: cannot be read: '):
         readable[2]
 
 
@@ -159,9 +158,9 @@ def test_a_file_that_cannot_be_read_is_named(request, which, key, how):
 def test_from_any_process_it_is_one_sentence(coco, make_runner, workers):
     path = Path(coco.get_data_info(3)['img_path'])
     damage(path, 'text')
-    batches = torch.utils.data.DataLoader(Readable(coco), num_workers=workers, collate_fn=list)
+    batches = torch.utils.data.DataLoader(SkipUnreadable(coco), num_workers=workers, collate_fn=list)
     runner = make_runner()
-    with pytest.raises(UserError) as stop, told(runner):
+    with pytest.raises(UserError) as stop, faults_as_errors(runner):
         list(batches)
     first, *rest = str(stop.value).splitlines()
     assert first.endswith(f'{path.name}: cannot be read: in no image format that is known')
@@ -171,14 +170,14 @@ def test_from_any_process_it_is_one_sentence(coco, make_runner, workers):
 def test_so_many_as_are_asked_for_are_left_out_and_written_down(coco, tmp_path):
     for index in (0, 1, 3):
         damage(Path(coco.get_data_info(index)['img_path']), 'text')
-    readable = Readable(coco, skips=3, folder=tmp_path)
+    readable = SkipUnreadable(coco, skips=3, folder=tmp_path)
     batches = torch.utils.data.DataLoader(readable, num_workers=2, collate_fn=list, sampler=[0, 3, 2])
     second = coco[2]
     for _ in range(3):  # epochs, in which the same files are met again
         names = [batch[0]['img_path'] for batch in batches]
         assert names == [second['img_path']] * 3  # 0, 1 and 3 are not there: 2 comes for each
     damage(Path(second['img_path']), 'text')
-    with pytest.raises(Unreadable, match=Path(second['img_path']).name):
+    with pytest.raises(UnreadableFile, match=Path(second['img_path']).name):
         readable[2]
     record = (tmp_path / 'unreadable.txt').read_text().splitlines()
     assert len(record) == len(set(record)) == 3
@@ -188,11 +187,11 @@ def test_so_many_as_are_asked_for_are_left_out_and_written_down(coco, tmp_path):
 def test_another_mistake_in_the_pipeline_stays_what_it_is(coco):
     coco.pipeline.transforms.insert(0, lambda results: results['nothing'])
     with pytest.raises(KeyError, match='nothing'):
-        Readable(coco)[0]
+        SkipUnreadable(coco)[0]
 
 
 def test_otherwise_it_is_the_dataset(coco):
-    readable = copy.deepcopy(Readable(coco))
+    readable = copy.deepcopy(SkipUnreadable(coco))
     assert len(readable) == 4
     assert readable.metainfo is not None
     assert readable.get_data_info(0) == coco.get_data_info(0)

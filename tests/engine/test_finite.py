@@ -11,7 +11,8 @@ from mmdet.structures.mask import PolygonMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from vitdense.engine.finite import NotFinite, plain
+from vitdense.data.batch import plain
+from vitdense.errors import NotFinite
 
 
 def breaks(runner, *iterations, spoil=lambda loss: loss * math.nan):
@@ -107,10 +108,10 @@ def test_a_batch_becomes_what_is_read_without_running_anything(tmp_path):
     )
     torch.save(plain(dict(inputs=[torch.ones(3, 4, 4)], data_samples=[sample])), tmp_path / 'batch.pth')
     read = torch.load(tmp_path / 'batch.pth', weights_only=True)
-    (told,) = read['data_samples']
-    assert told['img_path'] == 'images/1.jpg'
-    assert told['scale_factor'] == [0.5, 0.5]
-    assert torch.equal(told['gt_instances']['bboxes'], boxes)
-    assert told['gt_instances']['labels'].tolist() == [3]
-    assert told['gt_instances']['masks'].shape == (1, 10, 10)
+    (reported,) = read['data_samples']
+    assert reported['img_path'] == 'images/1.jpg'
+    assert reported['scale_factor'] == [0.5, 0.5]
+    assert torch.equal(reported['gt_instances']['bboxes'], boxes)
+    assert reported['gt_instances']['labels'].tolist() == [3]
+    assert reported['gt_instances']['masks'].shape == (1, 10, 10)
     assert torch.equal(read['inputs'][0], torch.ones(3, 4, 4))

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from vitdense.engine.amp import (
+from vitdense.engine.precision import (
     BFloat16OptimWrapper,
     Float16OptimWrapper,
     autocast_here,

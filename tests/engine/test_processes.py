@@ -12,8 +12,7 @@ import torch
 from restarts import wait_for
 from small import REPOSITORY
 
-from vitdense.checkpoint import read
-from vitdense.engine.records import RECORDS
+from vitdense.checkpoint import SAFE_GLOBALS, read
 
 ITERATIONS = 8
 BATCH = 4
@@ -105,7 +104,7 @@ def losses(folder):
 
 
 def weights(folder):
-    return read(folder / f'iter_{ITERATIONS}.pth', allow=RECORDS)['state_dict']
+    return read(folder / f'iter_{ITERATIONS}.pth', allow=SAFE_GLOBALS)['state_dict']
 
 
 def scores(out):
@@ -179,6 +178,8 @@ def test_a_model_shared_out_among_processes_learns_what_a_whole_one_does(run, tm
     parts = tmp_path / 'shared'
     assert (parts / 'predictions.png').is_file()
     same(whole, [parts, go_on(run, whole, 2, options=shared), go_on(run, parts, 1, options=adam)])
-    moments = [read(folder / 'iter_4.pth', allow=RECORDS)['optimizer']['state'] for folder in (whole, parts)]
+    moments = [
+        read(folder / 'iter_4.pth', allow=SAFE_GLOBALS)['optimizer']['state'] for folder in (whole, parts)
+    ]
     for number, expected in moments[0].items():
         torch.testing.assert_close(moments[1][number], expected, rtol=1e-3, atol=1e-6)

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import loader
+from line import loader
 from mmengine.config import Config
 from small import CONFIGS
 
-from vitdense.checkpoint import read
-from vitdense.engine.records import RECORDS
-from vitdense.engine.resumed import differences, go_on
+from vitdense.checkpoint import SAFE_GLOBALS, read
+from vitdense.config.text import differences
+from vitdense.engine.resume import resume_from
 from vitdense.errors import UserError
 
 
 def end(folder):
-    return read(folder / 'iter_8.pth', allow=RECORDS)['state_dict']
+    return read(folder / 'iter_8.pth', allow=SAFE_GLOBALS)['state_dict']
 
 
 def test_without_a_seed_of_the_configs_it_goes_on_in_the_order_that_was_drawn(make_runner, tmp_path):
@@ -29,7 +29,7 @@ def test_without_a_seed_of_the_configs_it_goes_on_in_the_order_that_was_drawn(ma
     make_runner(tmp_path / 'straight', **drawn).train()
     checkpoint = tmp_path / 'straight/iter_3.pth'
     cfg = Config(dict(randomness=dict(seed=None, deterministic=False)))
-    go_on(cfg, checkpoint)
+    resume_from(cfg, checkpoint)
     assert (cfg.resume, cfg.load_from) == (True, str(checkpoint))
     assert isinstance(cfg.randomness.seed, int)
     assert cfg.randomness.deterministic is False
@@ -39,14 +39,14 @@ def test_without_a_seed_of_the_configs_it_goes_on_in_the_order_that_was_drawn(ma
     assert all(torch.equal(straight[name], on[name]) for name in straight)
 
     with pytest.raises(UserError, match=r'iter_3\.pth: was begun with seed \d+, .* randomness\.seed is -1$'):
-        go_on(Config(dict(randomness=dict(seed=-1))), checkpoint)
+        resume_from(Config(dict(randomness=dict(seed=-1))), checkpoint)
 
 
 @pytest.mark.parametrize('contents', [dict(state_dict={}), dict(meta=3), [1], dict(meta=dict(seed='x'))])
 def test_a_file_without_a_seed_is_left_to_the_runner_to_judge(tmp_path, contents):
     torch.save(contents, tmp_path / 'iter_1.pth')
     cfg = Config(dict(randomness=dict(seed=3)))
-    go_on(cfg, tmp_path / 'iter_1.pth')
+    resume_from(cfg, tmp_path / 'iter_1.pth')
     assert cfg.randomness.seed == 3
 
 
@@ -69,6 +69,6 @@ def test_only_what_differs_is_named_with_both_values():
 def test_the_text_of_a_config_is_not_run(tmp_path):
     marker = tmp_path / 'marker'
     text = f'model = dict(type=__import__("pathlib").Path({str(marker)!r}).touch())\n'
-    (told,) = differences(text, 'model = dict(type=3)\n')
-    assert told.startswith('model.type is 3, was __import__(')
+    (reported,) = differences(text, 'model = dict(type=3)\n')
+    assert reported.startswith('model.type is 3, was __import__(')
     assert not Path(marker).exists()

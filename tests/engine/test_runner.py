@@ -11,9 +11,8 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
-from vitdense.checkpoint import read
-from vitdense.engine.records import RECORDS
-from vitdense.engine.runner import check_state
+from vitdense.checkpoint import SAFE_GLOBALS, read
+from vitdense.engine.weights import check_state
 from vitdense.errors import UserError
 
 
@@ -194,7 +193,7 @@ def test_a_checkpoint_that_is_not_written_to_its_end_leaves_the_earlier_one(make
         runner.save_checkpoint(str(tmp_path), 'last.pth')
     assert (tmp_path / 'last.pth').read_bytes() == before
     runner.save_checkpoint(str(tmp_path), 'next.pth')
-    assert read(tmp_path / 'next.pth', allow=RECORDS)['meta']['samples'] > 0
+    assert read(tmp_path / 'next.pth', allow=SAFE_GLOBALS)['meta']['samples'] > 0
     assert not list(tmp_path.glob('*.part'))
 
 

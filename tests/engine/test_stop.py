@@ -9,10 +9,10 @@ import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
 
-from vitdense.checkpoint import read
-from vitdense.engine.records import RECORDS
-from vitdense.engine.save import Moments
-from vitdense.engine.stop import ECHO, StopHook, Stopped
+from vitdense.checkpoint import SAFE_GLOBALS, read
+from vitdense.engine.checkpoints import SafePoints
+from vitdense.engine.stop import ECHO, StopHook
+from vitdense.errors import Stopped
 
 
 @pytest.fixture(autouse=True)
@@ -24,14 +24,14 @@ def _ctrl_c_is_heard():
 
 
 class Saves:
-    """As much of a runner as is asked: it remembers what it was told to save."""
+    """As much of a runner as is asked: it remembers what it was reported to save."""
 
     rank, epoch, iter = 0, 2, 6
     hooks = ()
 
     def __init__(self, folder):
         self.work_dir = str(folder)
-        self.moments = Moments()
+        self.safe_points = SafePoints()
         self.saved = []
 
     def save_checkpoint(self, folder, name, meta, by_epoch):
@@ -117,7 +117,8 @@ def test_what_goes_on_ends_with_the_weights_and_the_average_of_what_never_stoppe
 
     for number in (2, 4):
         ends = [
-            read(tmp_path / name / f'iter_{number}.pth', allow=RECORDS) for name in ('straight', 'stopped')
+            read(tmp_path / name / f'iter_{number}.pth', allow=SAFE_GLOBALS)
+            for name in ('straight', 'stopped')
         ]
         for key in ('state_dict', 'ema_state_dict'):
             for name, value in ends[0][key].items():

@@ -10,7 +10,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from vitdense.engine.finite import FiniteHook
-from vitdense.engine.mean_norms import average_statistics
+from vitdense.engine.processes import average_statistics
 
 
 def _join(rank, work, folder):

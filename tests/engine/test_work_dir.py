@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitdense.engine.work_dir import HOME, last_checkpoint, new_work_dir, resumed_run
+from vitdense.engine.work_dir import WORK_DIRS, last_checkpoint, new_work_dir, resumed_run
 from vitdense.errors import UserError
 
 
@@ -30,26 +30,26 @@ def run(folder, *checkpoints):
 
 
 def test_a_new_run_takes_the_first_free_number():
-    assert new_work_dir(None, 'pit') == HOME / 'pit'
-    run(HOME / 'pit', 'epoch_1.pth')
-    assert new_work_dir(None, 'pit') == HOME / 'pit-2'
-    run(HOME / 'pit-2', 'epoch_1.pth')
-    run(HOME / 'vvt', 'epoch_1.pth')
-    assert new_work_dir(None, 'pit') == HOME / 'pit-3'
+    assert new_work_dir(None, 'pit') == WORK_DIRS / 'pit'
+    run(WORK_DIRS / 'pit', 'epoch_1.pth')
+    assert new_work_dir(None, 'pit') == WORK_DIRS / 'pit-2'
+    run(WORK_DIRS / 'pit-2', 'epoch_1.pth')
+    run(WORK_DIRS / 'vvt', 'epoch_1.pth')
+    assert new_work_dir(None, 'pit') == WORK_DIRS / 'pit-3'
 
 
 def test_a_folder_without_checkpoints_is_free():
-    run(HOME / 'pit')
-    (HOME / 'pit' / 'pit.py').touch()
-    assert new_work_dir(None, 'pit') == HOME / 'pit'
-    assert new_work_dir('work_dirs/pit', 'pit') == HOME / 'pit'
+    run(WORK_DIRS / 'pit')
+    (WORK_DIRS / 'pit' / 'pit.py').touch()
+    assert new_work_dir(None, 'pit') == WORK_DIRS / 'pit'
+    assert new_work_dir('work_dirs/pit', 'pit') == WORK_DIRS / 'pit'
 
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from vitdense.engine.work_dir import taken
-print(taken(Path(sys.argv[1])), flush=True)
+from vitdense.engine.work_dir import lock
+print(lock(Path(sys.argv[1])), flush=True)
 time.sleep(600)
 """
 
@@ -57,7 +57,7 @@ time.sleep(600)
 @pytest.fixture
 def other_run():
     """A process that is at work in work_dirs/pit, and has not saved anything yet."""
-    command = [sys.executable, '-c', HOLDER, str(HOME / 'pit')]
+    command = [sys.executable, '-c', HOLDER, str(WORK_DIRS / 'pit')]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == '\n'
     yield process
@@ -66,17 +66,17 @@ def other_run():
 
 
 def test_a_folder_that_another_run_is_at_work_in_is_not_shared_until_that_ends(other_run):
-    assert new_work_dir(None, 'pit') == HOME / 'pit-2'
-    sentence = rf'work_dirs/pit: another run is at work there \(process {other_run.pid} on .+\)'
+    assert new_work_dir(None, 'pit') == WORK_DIRS / 'pit-2'
+    sentence = rf'work_dirs/pit: another run is running there \(process {other_run.pid} on .+\)'
     with pytest.raises(UserError, match=sentence):
         new_work_dir('work_dirs/pit', 'pit')
-    (HOME / 'pit/iter_1.pth').touch()
+    (WORK_DIRS / 'pit/iter_1.pth').touch()
     for wanted, checkpoint in (('work_dirs/pit', 'auto'), (None, 'work_dirs/pit/iter_1.pth')):
         with pytest.raises(UserError, match=sentence):
             resumed_run(wanted, 'pit', checkpoint)
     other_run.kill()
     other_run.wait()
-    assert resumed_run(None, 'pit', 'work_dirs/pit/iter_1.pth')[0] == HOME / 'pit'
+    assert resumed_run(None, 'pit', 'work_dirs/pit/iter_1.pth')[0] == WORK_DIRS / 'pit'
 
 
 @pytest.mark.parametrize('left', ['epoch_1.pth', 'last_checkpoint', 'not_finite'])
@@ -88,14 +88,15 @@ def test_a_wanted_folder_with_what_a_run_has_made_is_refused(left):
 
 
 def test_resuming_takes_the_newest_run_and_its_newest_checkpoint():
-    run(HOME / 'pit', 'epoch_12.pth')
-    run(HOME / 'pit-2', 'epoch_9.pth', 'epoch_10.pth')
-    assert resumed_run(None, 'pit', 'auto') == (HOME / 'pit-2', HOME / 'pit-2' / 'epoch_10.pth')
-    assert resumed_run('work_dirs/pit', 'pit', 'auto') == (HOME / 'pit', HOME / 'pit' / 'epoch_12.pth')
-    shutil.rmtree(HOME / 'pit')
-    run(HOME / 'pit-11')  # which came to nothing
-    run(HOME / 'pit-extra', 'epoch_3.pth')  # of another config
-    assert resumed_run(None, 'pit', 'auto') == (HOME / 'pit-2', HOME / 'pit-2' / 'epoch_10.pth')
+    run(WORK_DIRS / 'pit', 'epoch_12.pth')
+    run(WORK_DIRS / 'pit-2', 'epoch_9.pth', 'epoch_10.pth')
+    assert resumed_run(None, 'pit', 'auto') == (WORK_DIRS / 'pit-2', WORK_DIRS / 'pit-2' / 'epoch_10.pth')
+    first = WORK_DIRS / 'pit' / 'epoch_12.pth'
+    assert resumed_run('work_dirs/pit', 'pit', 'auto') == (first.parent, first)
+    shutil.rmtree(WORK_DIRS / 'pit')
+    run(WORK_DIRS / 'pit-11')  # which came to nothing
+    run(WORK_DIRS / 'pit-extra', 'epoch_3.pth')  # of another config
+    assert resumed_run(None, 'pit', 'auto') == (WORK_DIRS / 'pit-2', WORK_DIRS / 'pit-2' / 'epoch_10.pth')
 
 
 def test_the_best_weights_are_no_run_to_go_on_with():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from small import ARCH, Hostile, workplace
 
-from vitdense import cli
 from vitdense.data import sample
 
 SMALL = f"""'''Small enough for a test.'''
@@ -48,7 +47,7 @@ def look(call_tool, tmp_path, monkeypatch):
         path = tmp_path / f'{config}.py'
         path.write_text(f'{path.read_text()}\n{added}\n')
         data = [] if config == 'coco' else ['--sample']
-        return call_tool(cli.train, path.name, '--preflight', *data, *words)
+        return call_tool('train', path.name, '--preflight', *data, *words)
 
     return look
 

@@ -10,8 +10,6 @@ import cv2
 import pytest
 from small_data import CLASSES, coco_split, labels, picture
 
-from vitdense import cli
-
 COCO = """
 default_scope = 'mmdet'
 model = dict()
@@ -74,7 +72,7 @@ class Outcome(NamedTuple):
 def tool(call_tool, tmp_path, monkeypatch):
     """The tool with its arguments, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return lambda *words: Outcome(*call_tool(cli.check_data, *words))
+    return lambda *words: Outcome(*call_tool('check_data', *words))
 
 
 @pytest.fixture

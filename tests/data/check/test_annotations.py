@@ -1,4 +1,4 @@
-"""Every fault that a COCO annotation can have is found, told once, and told precisely."""
+"""Every fault that a COCO annotation can have is found, reported once, and reported precisely."""
 
 import pytest
 

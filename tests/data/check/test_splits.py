@@ -20,7 +20,7 @@ from small_data import CLASSES, coco_split, picture
 
 from vitdense.data import sample
 from vitdense.data.check import check_config, check_dataset
-from vitdense.data.check.report import report
+from vitdense.data.check.summary import print_summary
 
 
 @pytest.mark.parametrize('name', ['mask_rcnn_transcnn', 'pspnet_transcnn'])
@@ -143,7 +143,7 @@ def findings_of(folder, content):
     )
     found = check_dataset('train', dataset)
     stream = io.StringIO()
-    report(Console(file=stream, width=160), [found])
+    print_summary(Console(file=stream, width=160), [found])
     shown = stream.getvalue().encode().decode()
     assert all(c == '\n' or c.isprintable() for c in shown)
     return found

@@ -270,9 +270,9 @@ def test_processes_that_write_at_once_leave_one_whole_folder(tmp_path):
         _await_ready(writer)
     for writer in writers:
         writer.stdin.write('go\n')
-    told = {writer.communicate(timeout=120)[0].strip() for writer in writers}
+    reported = {writer.communicate(timeout=120)[0].strip() for writer in writers}
     assert [writer.returncode for writer in writers] == [0, 0, 0]
-    assert told == {str(tmp_path / f'sample-v{sample.VERSION}')}
+    assert reported == {str(tmp_path / f'sample-v{sample.VERSION}')}
     assert [path.name for path in tmp_path.iterdir()] == [f'sample-v{sample.VERSION}']
     _assert_whole(tmp_path / f'sample-v{sample.VERSION}', train=30)
 

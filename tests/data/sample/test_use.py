@@ -7,7 +7,7 @@ from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense.data.sample import CLASSES, SEG_CLASSES, SIZE
-from vitdense.data.sample.swap import CROP, swap_in
+from vitdense.data.sample.use import CROP, use_sample_data
 from vitdense.errors import UserError
 
 
@@ -15,10 +15,10 @@ def test_a_dataset_inside_another_cannot_be_swapped():
     cfg = Config.fromfile(CONFIGS / 'retinanet_pit.py')
     cfg.train_dataloader.dataset = dict(type='RepeatDataset', dataset=cfg.train_dataloader.dataset, times=3)
     with pytest.raises(UserError, match=r'--sample: .*; train_dataloader\.dataset is a RepeatDataset'):
-        swap_in(cfg)
+        use_sample_data(cfg)
     cfg.train_dataloader = None
     with pytest.raises(UserError, match=r'--sample: .*; train_dataloader\.dataset is not there'):
-        swap_in(cfg)
+        use_sample_data(cfg)
 
 
 def flat(node, name=''):
@@ -57,7 +57,7 @@ def flat(node, name=''):
 def test_of_the_model_only_this_changes(name, changed):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     before = dict(flat(deepcopy(cfg.model)))
-    swap_in(cfg)
+    use_sample_data(cfg)
     after = dict(flat(cfg.model))
     assert {key: after[key] for key in after if after[key] != before.get(key)} == changed
     assert before.keys() <= after.keys()
@@ -69,7 +69,7 @@ def test_a_segmentor_with_other_losses_and_without_a_second_head_is_taken_too():
     sigmoid = dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0)
     dice = dict(type='DiceLoss', loss_weight=3.0)
     cfg.model.decode_head.loss_decode = [sigmoid, dice, dict(type='mmseg.CrossEntropyLoss')]
-    swap_in(cfg)
+    use_sample_data(cfg)
     first, second, third = cfg.model.decode_head.loss_decode
     assert (first, second) == (sigmoid, dice)
     assert len(third['class_weight']) == len(SEG_CLASSES)
