@@ -4,11 +4,25 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').read_text()).group(1)
 
 TEST = ['hypothesis>=6.100', 'pytest>=8.0', 'pytest-xdist>=3.5']
+
+
+class BuildWithConfigs(build_py):
+    """A wheel has the configs inside the package; in a clone they lie beside it."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for path in (HERE / 'configs').rglob('*.py'):
+                target = Path(self.build_lib, 'vitdense', path.relative_to(HERE))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.copy_file(str(path), str(target))
+
 
 setup(
     name='vitdense',
@@ -18,31 +32,36 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['vitdense', 'vitdense.*']),
-    python_requires='>=3.10',
+    package_data={'vitdense': ['py.typed']},
+    cmdclass={'build_py': BuildWithConfigs},
+    entry_points={'console_scripts': ['vitdense=vitdense.cli:main']},
+    python_requires='>=3.11',
     install_requires=[
         'torch>=2.8',
         'torchvision>=0.23',
         'timm>=1.0.9',
         'safetensors>=0.4',
         'onedl-mmengine>=0.10.8',
-        'onedl-mmcv>=2.3',
+        'onedl-mmcv>=2.3',  # brings OpenCV
         'onedl-mmdetection>=3.4',
         'onedl-mmsegmentation>=1.3',
         'matplotlib>=3.8',
         'numpy>=1.26',
-        'opencv-python-headless>=4.9',
         'pillow>=10.0',
         'pycocotools>=2.0.7',
         'rich>=13.0',
     ],
     extras_require={
         'test': TEST,
-        'dev': [*TEST, 'pre-commit>=3.5', 'ruff>=0.6'],
+        'dev': [*TEST, 'import-linter>=2.0', 'mypy>=1.15', 'pre-commit>=3.5', 'ruff>=0.17.5'],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',
         'Programming Language :: Python :: 3',
         'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
     ],
 )

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import timm
@@ -20,9 +20,13 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from .layers.position import fit_table
+from .mmengine_internals import records_initialization
+
+if TYPE_CHECKING:
+    from .backbones.pyramid import Pyramid
 
 # The wrappings in use, in the order in which they are looked for; the released files hold one of them.
 WRAPPERS = ('state_dict', 'model', 'model_ema')
@@ -118,7 +122,7 @@ def unwrap(contents: Any, name: str) -> Mapping[str, Tensor]:
     return contents
 
 
-def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -> None:
+def load_released(backbone: 'Pyramid', source: str | Path | Mapping[str, Any]) -> None:
     """Load the weights that a backbone's authors released.
 
     Args:
@@ -181,9 +185,9 @@ class ReleasedInit:
     def __init__(self, checkpoint: str):
         self.checkpoint = checkpoint
 
-    def __call__(self, module: nn.Module) -> None:
+    def __call__(self, module: 'Pyramid') -> None:
         load_released(module, self.checkpoint)
-        if hasattr(module, '_params_init_info'):  # MMEngine's record, in its log, of what set which parameter
+        if records_initialization(module):
             update_init_info(module, f'{type(self).__name__}: loaded from {self.checkpoint}')
 
 
@@ -223,10 +227,10 @@ def _fits(theirs: Tensor, ours: Tensor) -> bool:
     """Equal shapes, up to the trailing ones by which a 1×1 convolution differs from a linear layer."""
 
     def trimmed(shape: torch.Size) -> list[int]:
-        shape = list(shape)
-        while shape and shape[-1] == 1:
-            shape.pop()
-        return shape
+        sides = list(shape)
+        while sides and sides[-1] == 1:
+            sides.pop()
+        return sides
 
     same_kind = theirs.is_floating_point() == ours.is_floating_point()
     return same_kind and trimmed(theirs.shape) == trimmed(ours.shape)

@@ -43,7 +43,7 @@ def make_console() -> Console:
     Where the output is no terminal, lines are not folded, so that a log can be searched.
     """
     terminal = sys.__stdout__
-    wide = None if terminal.isatty() else 160
+    wide = None if terminal and terminal.isatty() else 160
     silent = not is_main_process()
     return Console(file=terminal, quiet=silent, width=wide, highlight=False, soft_wrap=True)
 

@@ -80,12 +80,13 @@ def sweep(runner: Runner, settings: Sequence[DialSetting]) -> Iterator[DialResul
     timer = _TimerHook()
     runner.register_hook(timer, priority='VERY_LOW')
     image = _first_image(runner, model)
+    height, width = image.shape[2:]
     for setting in settings:
         backbone.scale, backbone.keep_rate = setting
         timer.seconds.clear()
         scores = runner.test()
         multiply_adds = cost(backbone, image)[0].multiply_adds
-        yield DialResult(setting, scores, multiply_adds, tuple(image.shape[2:]), median(timer.seconds))
+        yield DialResult(setting, scores, multiply_adds, (height, width), median(timer.seconds))
 
 
 def dials_table(results: Sequence[DialResult]) -> Table:
@@ -102,6 +103,6 @@ def dials_table(results: Sequence[DialResult]) -> Table:
     return table
 
 
-def _first_image(runner: Runner, model: Any) -> torch.Tensor:
+def _first_image(runner: Any, model: Any) -> torch.Tensor:
     batch = next(iter(runner.test_dataloader))
     return model.data_preprocessor(batch, training=False)['inputs'][:1]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -98,7 +98,7 @@ def narrow(cfg: Config, folder: Path) -> None:
         cfg.model.data_preprocessor.size = (SIZE, SIZE)
         cfg.train_dataloader.batch_size //= 2
     if 'ann_file' in train:
-        few = dict(ann_file=_eight(Path(train.data_root, train.ann_file), folder))
+        few: dict[str, Any] = dict(ann_file=_eight(Path(train.data_root, train.ann_file), folder))
         cfg.val_evaluator.update(few)
         cfg.test_evaluator.update(few)
     else:

@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +77,7 @@ def timed_model(name: str, setting: RunSetting) -> TimedModel:
     """
     if name.endswith('.py'):
         return _whole(name, setting)
-    backbone = _backbone(name).to(setting.device).to(memory_format=torch.channels_last)
+    backbone: Any = _backbone(name).to(setting.device).to(memory_format=torch.channels_last)
     backbone.train(setting.training)
     features = backbone.forward_features if name.startswith('timm:') else backbone
     image = torch.randn(setting.batch, 3, *setting.size, device=setting.device)
@@ -149,11 +148,13 @@ def _whole(name: str, setting: RunSetting) -> TimedModel:
         raise UserError(f'{name}: a whole model is timed at inference; for a training step name its backbone')
     path = name
     if name.startswith('mmdet:'):
-        path = str(Path(find_spec('mmdet').origin).parent / '.mim/configs' / name.removeprefix('mmdet:'))
+        import mmdet
+
+        path = str(Path(mmdet.__file__).parent / '.mim/configs' / name.removeprefix('mmdet:'))
     cfg = load_config(path)
     cfg.setdefault('default_scope', 'mmdet')
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = MODELS.build(cfg.model)
+        model: Any = MODELS.build(cfg.model)
     _predict_much(model.test_cfg)
     model.eval().to(setting.device).to(memory_format=torch.channels_last)
     if setting.dtype != torch.float32:

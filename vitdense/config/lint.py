@@ -122,7 +122,7 @@ def _built(node: Any, place: str, scope: str) -> Iterator[tuple[str, dict, list[
     if isinstance(node, dict):
         if meant := kinds(node.get('type'), node.get('_scope_', scope)):
             yield place, node, meant
-        children = node.items()
+        children: Iterable[tuple[Any, Any]] = node.items()
     elif isinstance(node, (list, tuple)):
         children = enumerate(node)
     else:
@@ -156,7 +156,7 @@ def arguments(kind: Any) -> Arguments:
     if not inspect.isclass(kind):
         parameters = inspect.signature(kind).parameters.values()
         return Arguments(names([parameters]), takes_any(parameters))
-    inits = [base.__init__ for base in kind.__mro__[:-1] if '__init__' in vars(base)]
+    inits = [vars(base)['__init__'] for base in kind.__mro__[:-1] if '__init__' in vars(base)]
     signatures = [inspect.signature(init).parameters.values() for init in inits]
     if signatures and not takes_any(signatures[0]):
         return Arguments(names(signatures[:1]), False)
@@ -217,8 +217,8 @@ def _files(file: Path) -> Iterator[Path]:
                     base = file.parents[name.level - 1].joinpath(*name.module.split('.'))
                     yield from _files(base.with_suffix('.py'))
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_':
-            for base in (one for one in ast.walk(node.value) if isinstance(one, ast.Constant)):
-                yield from _files((file.parent / str(base.value)).resolve())
+            for text in (one.value for one in ast.walk(node.value) if isinstance(one, ast.Constant)):
+                yield from _files((file.parent / str(text)).resolve())
 
 
 def _lines(file: Path, key: str) -> Iterator[int]:

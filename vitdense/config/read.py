@@ -64,7 +64,8 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
 
 
 def _check_name(cfg: Config, name: str) -> None:
-    node, walked = config_dict(cfg), []
+    node: Any = config_dict(cfg)
+    walked: list[str] = []
     scope = cfg.get('default_scope') or 'mmengine'
     for part in name.split('.'):
         if isinstance(node, (list, tuple)):

@@ -20,11 +20,11 @@ class FinalConfig(Config):
     @classmethod
     def of(cls, cfg: Config) -> 'FinalConfig':
         final = cls.__new__(cls)
-        vars(final).update(vars(cfg))
+        final.__dict__.update(cfg.__dict__)
         return final
 
     @cached_property
-    def pretty_text(self) -> str:  # type: ignore[override]
+    def pretty_text(self) -> str:
         return super().pretty_text
 
 

@@ -22,7 +22,7 @@ class TotalCocoMetric(CocoMetric):
 
 def _miss(truth: dict, predicted: dict) -> dict:
     """One detection of the first class outside the image, with an empty mask if there are masks."""
-    miss = dict(
+    miss: dict = dict(
         bboxes=np.array([[-2.0, -2.0, -1.0, -1.0]]), scores=np.zeros(1), labels=np.zeros(1, dtype=int)
     )
     if 'masks' in predicted:

@@ -64,7 +64,7 @@ class SampleId(int):
         sample_id.epoch, sample_id.number = epoch, number
         return sample_id
 
-    def __getnewargs__(self) -> tuple[int, int, int]:
+    def __getnewargs__(self) -> Any:
         return int(self), self.epoch, self.number
 
 

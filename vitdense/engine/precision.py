@@ -53,7 +53,8 @@ def autocast_networks(model: nn.Module, device: str, dtype: torch.dtype) -> None
     Their classes change, not their weights, hooks or names; a copy of the model computes like it.
     """
     for network in _networks(model):
-        network.__class__ = _autocast_class(type(network), device, dtype)
+        kind: Any = type(network)
+        network.__class__ = _autocast_class(kind, device, dtype)
 
 
 def _networks(model: nn.Module) -> Iterator[nn.Module]:
@@ -66,7 +67,7 @@ def _networks(model: nn.Module) -> Iterator[nn.Module]:
 
 
 @cache
-def _autocast_class(kind: type[nn.Module], device: str, dtype: torch.dtype) -> type[nn.Module]:
+def _autocast_class(kind: Any, device: str, dtype: torch.dtype) -> type[nn.Module]:
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         with torch.autocast(device, dtype):
             outputs = kind.forward(self, *args, **kwargs)

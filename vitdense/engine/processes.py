@@ -42,7 +42,7 @@ def on_main_process(choose: Callable[[], T]) -> T:
     return outcome[0]
 
 
-def unwrapped(runner: Runner) -> nn.Module:
+def unwrapped(runner: Any) -> Any:
     """A runner's model as it was built, without MMEngine's wrapper for several processes."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 

@@ -26,7 +26,7 @@ from .runner import VitdenseRunner
 class ShardedRunner(VitdenseRunner):
     """The runner of a config with `shard = True`."""
 
-    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> Any:
         """Initialize a model while it is whole, and shard it.
 
         The weights are gathered while a step is computed, gradients and optimizer state never.

@@ -130,7 +130,7 @@ def _newest(folder: Path) -> Path:
     """
     recorded = last_checkpoint(folder)
     others = sorted(_checkpoints(folder), key=lambda path: path.stat().st_mtime, reverse=True)
-    damaged = []
+    damaged: list[Path] = []
     for path in dict.fromkeys([recorded, *others] if recorded else others):
         if path.is_file() and _is_whole(path):
             if damaged:
@@ -160,10 +160,11 @@ def _numbered(name: str) -> Iterator[Path]:
 
 def _runs_of(name: str) -> list[Path]:
     """The folders of a config's trainings, the newest first; some may have been removed since."""
-    numbers = {
+    matches = {
         path: re.fullmatch(rf'{re.escape(name)}(?:-(\d+))?', path.name) for path in WORK_DIRS.glob('*')
     }
-    return sorted((path for path in numbers if numbers[path]), key=lambda p: -int(numbers[p][1] or 1))
+    numbers = {path: int(match[1] or 1) for path, match in matches.items() if match}
+    return sorted(numbers, key=lambda path: -numbers[path])
 
 
 def _holds(folder: Path, traces: tuple[str, ...]) -> bool:

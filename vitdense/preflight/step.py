@@ -57,7 +57,7 @@ def _smallest(batches: Any) -> int:
     return whole if endless or batches.drop_last else len(batches.sampler) % whole or whole
 
 
-def _loss(runner: Runner, model: nn.Module, data: Any) -> Tensor:
+def _loss(runner: Runner, model: Any, data: Any) -> Tensor:
     with runner.optim_wrapper.optim_context(model):
         ready = model.data_preprocessor(data, True)
         losses = model(**ready, mode='loss') if isinstance(ready, dict) else model(*ready, mode='loss')

@@ -120,7 +120,7 @@ def _palette(own: Any, classes: int) -> list[tuple[int, int, int]]:
     """The dataset's colours, or where it names none or too few, others."""
     if isinstance(own, (list, tuple)) and len(own) >= classes:
         return [tuple(colour) for colour in own]
-    colours = plt.colormaps['tab20'].colors
+    colours = plt.get_cmap('tab20').colors  # type: ignore[attr-defined]  # of a listed colour map
     return [tuple(round(255 * part) for part in colours[i % len(colours)]) for i in range(classes)]
 
 
@@ -153,9 +153,9 @@ def _drawn(image: Tensor, answer: Any, classes: Any, palette: Any) -> Tensor:
     if len(answer) == 0:
         return canvas
     own = [colours[label] for label in answer.labels.tolist()]
-    if (masks := getattr(answer, 'masks', None)) is not None:
-        if not isinstance(masks, Tensor):  # MMDetection's, of the ground truth
-            masks = masks.to_tensor(torch.bool, 'cpu')
+    if (found := getattr(answer, 'masks', None)) is not None:
+        # MMDetection's, of the ground truth
+        masks = found if isinstance(found, Tensor) else found.to_tensor(torch.bool, 'cpu')
         masks = F.interpolate(masks[:, None].float(), size, mode='nearest')[:, 0] > 0
         masks &= masks.cumsum(0) == 1  # a pixel belongs to the surest of those that claim it
         canvas = draw_segmentation_masks(canvas, masks, alpha=0.5, colors=own)

@@ -1,6 +1,7 @@
 """The dozen lines that a run starts with: what is about to happen, so that a mistake is seen at once."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from mmengine.device import get_device
@@ -63,7 +64,7 @@ def _weights(runner: Runner) -> str:
 
 
 def _data(loader: DataLoader) -> str:
-    dataset = loader.dataset
+    dataset: Any = loader.dataset
     classes = dataset.metainfo['classes']
     names = ', '.join(classes[:5]) + (', …' if len(classes) > 5 else '')
     root = display_path(dataset.data_root) if dataset.data_root else ''

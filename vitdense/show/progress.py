@@ -16,6 +16,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -40,7 +41,7 @@ class ProgressHook(Hook):
     def __init__(self, console: Console):
         self.console = console
         self.bar: Progress | None = None
-        self.tasks: dict[str, int] = {}
+        self.tasks: dict[str, TaskID] = {}
         self.announced = False
         self.last_line = 0.0
         self.opened: dict[str, tuple[float, int]] = {}  # when each task began, and how far along

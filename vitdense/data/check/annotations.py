@@ -33,6 +33,7 @@ RLE_SIZE = Kind('run lengths of another size than the image')
 RLE_BROKEN = Kind('run lengths that cannot be decoded')
 
 MARGIN = 1  # pixel
+LARGEST = Image.MAX_IMAGE_PIXELS or 0  # pixels of an image, above which Pillow suspects an attack
 # A compressed run is up to five characters that say that more follow, and one that does not. pycocotools
 # trusts that; on others it reads past the end.
 RUNS = re.compile('(?:[P-o]{0,5}[0-O])+')
@@ -111,7 +112,7 @@ def _polygon(polygon: Any, name: str, size: tuple[int, int] | None) -> Iterator[
 def _run_lengths(outline: dict, size: tuple[int, int] | None) -> Iterator[Problem]:
     own, counts = outline.get('size'), outline.get('counts')
     sides = _numbers(own)
-    if sides is None or sides.dtype.kind == 'f' or len(own) != 2:
+    if sides is None or sides.dtype.kind == 'f' or len(sides) != 2:
         yield RLE_BROKEN, called(outline, 'size'), 'its [height, width]'
         return
     if size and own != list(size):
@@ -120,7 +121,7 @@ def _run_lengths(outline: dict, size: tuple[int, int] | None) -> Iterator[Proble
     if isinstance(counts, str):
         if not RUNS.fullmatch(counts):
             yield RLE_BROKEN, called(outline, 'counts'), 'run lengths as pycocotools compresses them'
-        elif size and size[0] * size[1] <= Image.MAX_IMAGE_PIXELS and (amount := _covers(counts, *size)):
+        elif size and size[0] * size[1] <= LARGEST and (amount := _covers(counts, *size)):
             yield RLE_BROKEN, f'{amount} pixels than the image', f'runs that sum to {size[0]} × {size[1]}'
     else:
         runs = _numbers(counts)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,8 @@ class CocoCheck:
             self.found.add(MISSING_FOLDER, where, 'no such folder', f'the images that {self.file} names')
         if whole is None:
             return
-        images, annotations, categories = (self._entries(whole, name) for name in LISTS)
-        images = self._images(images)
+        entries, annotations, categories = (self._entries(whole, name) for name in LISTS)
+        images = self._images(entries)
         self._annotations(annotations, self._categories(categories), images)
         if self.folder.is_dir():
             self._files(images)
@@ -98,7 +98,7 @@ class CocoCheck:
                 self.found.add(MALFORMED, f'{self.file}, {name}[{number}]', short(entry), 'an object')
         return places
 
-    def _ids(self, entries: list[tuple[str, dict]]) -> Iterator[tuple[str, int, dict]]:
+    def _ids(self, entries: Iterable[tuple[str, dict]]) -> Iterator[tuple[str, Any, dict]]:
         """The entries with a usable id, and the id."""
         seen = set()
         for where, entry in entries:
@@ -114,7 +114,8 @@ class CocoCheck:
     def _categories(self, entries: list[tuple[str, dict]]) -> dict[int, str]:
         """The name of each category, by its id."""
         classes = [str(name) for name in self.dataset.metainfo['classes']]
-        names, by_id = [], {}
+        names: list[str] = []
+        by_id: dict[int, str] = {}
         for where, number, entry in self._ids(entries):
             name = entry.get('name')
             by_id.setdefault(number, str(name))
@@ -143,7 +144,7 @@ class CocoCheck:
 
     def _images(self, entries: list[tuple[str, dict]]) -> dict[int, dict]:
         """The images by id, without those whose name or size cannot be used."""
-        images = {}
+        images: dict[int, dict] = {}
         for where, number, entry in self._ids(entries):
             name = entry.get('file_name')
             if not isinstance(name, str) or not name:
@@ -161,10 +162,11 @@ class CocoCheck:
     def _annotations(
         self, entries: list[tuple[str, dict]], categories: dict[int, str], images: dict[int, dict]
     ) -> None:
-        used, annotated = Counter(), set()
-        entries = self.progress.track(entries, description=f'{self.found.split} annotations')
+        used: Counter[str] = Counter()
+        annotated = set()
+        tracked = self.progress.track(entries, description=f'{self.found.split} annotations')
         count = 0
-        for _, number, entry in self._ids(entries):
+        for _, number, entry in self._ids(tracked):
             count += 1
             image, category = (entry.get(key) for key in ('image_id', 'category_id'))
             where = f'{self.file}, annotation {short(number)} of image {short(image)}'
@@ -218,5 +220,5 @@ def _whole(value: Any) -> bool:
 
 def _size(image: dict) -> tuple[int, int] | None:
     """(H, W) that the file says of an image, if it is one."""
-    size = image.get('height'), image.get('width')
+    size: Any = image.get('height'), image.get('width')
     return size if all(_whole(side) and 0 < side < LARGEST for side in size) else None

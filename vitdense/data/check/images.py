@@ -82,7 +82,7 @@ def label_map(path: Path) -> LabelMap:
     with _damage():
         image = _opened(_read(path))
         width, height = image.size
-        stored = image.tile[0].args if image.tile else None
+        stored = tile[0].args if (tile := getattr(image, 'tile', None)) else None
         form = f'{image.mode}, stored as {stored}' if stored in ('L;2', 'L;4') else image.mode
         image.load()
         counts = None

@@ -43,7 +43,7 @@ class LabelMapCheck:
         self.pictures, self.maps = (Path(dataset.data_prefix[key]) for key in ('img_path', 'seg_map_path'))
         self.classes = dataset.metainfo['classes']
         self.becomes = _becomes(dataset)
-        self.pixels = Counter()  # of each class, as the training sees it, 255 for ignored
+        self.pixels: Counter[int] = Counter()  # of each class, as the training sees it, 255 for ignored
 
     def run(self) -> None:
         lacking = [folder for folder in (self.pictures, self.maps) if not folder.is_dir()]
@@ -113,7 +113,7 @@ class LabelMapCheck:
                 self.found.add(FORM, self._place(file), came, 'one channel of 8 or 16 bits: L, P or I;16')
                 continue
             total += int(labels.counts.sum())
-            self._values(file, labels)
+            self._values(file, labels.counts)
         self.found.facts['images'] = str(len(pairs))
         self.found.facts['label maps'] = str(whole)
         if total:
@@ -123,18 +123,18 @@ class LabelMapCheck:
                     where = f'{self._place(self.maps)}/, class {name!r}'
                     self.found.add(NEVER, where, 'no pixel', f'value {self._value(label)} somewhere')
 
-    def _values(self, file: Path, labels: LabelMap) -> None:
+    def _values(self, file: Path, counts: np.ndarray) -> None:
         """Count the pixels of each class, and say which values are none."""
         ignore = self.dataset.ignore_index
-        values = np.flatnonzero(labels.counts)
+        values = np.flatnonzero(counts)
         ignored, wrong = True, []
         for value, label in zip(values.tolist(), self.becomes[values % 256].tolist(), strict=True):
-            self.pixels[label] += int(labels.counts[value])
+            self.pixels[label] += int(counts[value])
             ignored = ignored and label == ignore
             if value > 255 or (label != ignore and label >= len(self.classes)):
                 wrong.append((value, self._called(label)))
         if wrong:
-            share = sum(int(labels.counts[value]) for value, _ in wrong) / labels.counts.sum()
+            share = sum(int(counts[value]) for value, _ in wrong) / counts.sum()
             come, become = (first_few(side) for side in zip(*wrong, strict=True))
             came = f'value{"s" * (len(wrong) > 1)} {come} in {share:.1%} of its pixels, read as {become}'
             self.found.add(VALUES, self._place(file), came, self._expected())

@@ -34,8 +34,8 @@ def root():
     It lies in `$VITDENSE_CACHE`, else `$XDG_CACHE_HOME/vitdense`, else `~/.cache/vitdense`. Any number of
     processes may call this at once. Raises OSError if the cache cannot be written.
     """
-    cache = os.environ.get('VITDENSE_CACHE')
-    cache = Path(cache) if cache else Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'vitdense'
+    own = os.environ.get('VITDENSE_CACHE')
+    cache = Path(own) if own else Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'vitdense'
     folder = cache.expanduser().absolute() / f'sample-v{VERSION}'
     if not folder.is_dir():
         try:
@@ -70,7 +70,8 @@ def write(folder):
         pictures, copies, labels = coco / f'{split}2017', ade / 'images' / long, ade / 'annotations' / long
         for place in (coco / 'annotations', pictures, copies, labels):
             place.mkdir(parents=True, exist_ok=True)
-        images, annotations = [], []
+        images: list[dict] = []
+        annotations: list[dict] = []
         for index in range(count):
             scene = draw_scene(split, index)
             image_id = _FIRST_IMAGE_ID[split] + index

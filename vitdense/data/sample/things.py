@@ -116,7 +116,8 @@ def _starfish(rng):
     yield _pattern(_tint(body, 0.28), star * 0.58)
     for angle in angles:
         for reach, radius in ((0.3, 0.085), (0.5, 0.069), (0.68, 0.053)):
-            yield _pattern(CREAM, _disc(*_polar(reach, angle), radius, 10))
+            x, y = _polar(reach, angle)
+            yield _pattern(CREAM, _disc(x, y, radius, 10))
     yield _pattern(CREAM, _disc(0, 0, 0.1))
 
 

@@ -69,7 +69,7 @@ def use_sample_data(cfg: Config) -> None:
     _set(cfg, _schedule(cfg.model))
 
 
-def _schedule(model: dict) -> Schedule:
+def _schedule(model: Any) -> Schedule:
     if 'decode_head' in model:
         return DILATED if name_of(model.decode_head) == 'ASPPHead' else LABELS
     return REGIONS if 'roi_head' in model else BOXES

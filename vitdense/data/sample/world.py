@@ -134,7 +134,9 @@ def _look(placed, height, width):
     Returns the map of things, their (class, is crowd), and the sprites to paint, the farthest first.
     """
     seen = np.zeros((height, width), np.uint8)
-    numbers, things, sprites = {}, [], []
+    numbers: dict = {}
+    things: list = []
+    sprites: list = []
     for kind, group, sprite in reversed(placed):
         whole = sprite.visible_in(height, width)
         free = whole & (seen == 0)
