@@ -1,4 +1,4 @@
-"""Released weights in: whole or not at all, and without executing anything.
+"""Checkpoint files: read without executing anything; released weights are loaded whole or not at all.
 
 The authors of the backbones published classification checkpoints under their own parameter names. Here they
 are unwrapped, renamed, fitted and compared with the backbone; only a complete match is copied into it.

@@ -1,4 +1,4 @@
-"""An old pickle into safetensors, which holds tensors and nothing that could be executed."""
+"""An old pickle to safetensors, which holds tensors and nothing that could be executed."""
 
 import os
 import subprocess
@@ -19,10 +19,10 @@ def convert(source: str | Path, target: str | Path, trusted: bool = False) -> di
     """Write the weights of a checkpoint to a `.safetensors` file, and read them back.
 
     Args:
-        source: a `.pth` file in any of the wrappings that are in use; of a training run, its weights.
-        target: what it becomes; nothing that is there already.
-        trusted: the file may execute what it wants to while it is unpickled. It does so in another process,
-            of which nothing but the written tensors comes back.
+        source: a `.pth` file in any wrapper that `unwrap` knows; of a training run, its weights.
+        target: the `.safetensors` file to write; an existing file is not overwritten.
+        trusted: the file may execute anything while it is unpickled. It does so in another process, of which
+            nothing but the written tensors is used.
 
     Raises:
         FileNotFoundError: there is no such file, or no such folder to write to.
@@ -32,7 +32,7 @@ def convert(source: str | Path, target: str | Path, trusted: bool = False) -> di
     """
     source, target = Path(source), Path(target)
     if target.exists():
-        raise FileExistsError(f'{target}: is there already, and stays as it is')
+        raise FileExistsError(f'{target}: exists, and is not overwritten')
     if target.suffix != '.safetensors':
         raise ValueError(f'{target}: expected the name of a .safetensors file')
     if not target.parent.is_dir():

@@ -1,7 +1,7 @@
-"""The learnability gate: every config, trained on eight images until it has fitted them.
+"""Can a config overfit? It is trained on eight images of the sample until it has fitted them.
 
-A network with a dead branch, shifted features or a wrong normalisation does not come far, whatever its loss
-does. The eight images are the sample world's, without augmentation, and are scored themselves.
+A network with a dead branch, shifted features or a wrong normalization does not get far, whatever its loss
+does. The eight images are not augmented, and are scored themselves.
 """
 
 import json
@@ -28,10 +28,10 @@ from .memory import keep_freed_memory
 
 IMAGES = 8
 ITERATIONS = 400
-FIRST, EVERY = 100, 50  # when it is looked whether they are fitted already
+FIRST, EVERY = 100, 50  # validations, in iterations
 LEARNING_RATE = 5e-4
 AUGMENTATIONS = ('RandomFlip', 'RandomCrop', 'PhotoMetricDistortion')
-DIALS = ('scales', 'keep_rates')  # of SuperViT, which training turns by chance
+DIALS = ('scales', 'keep_rates')  # of SuperViT, from which training draws
 
 # What has to be reached, by the name that MMDetection's and MMSegmentation's metrics give it.
 GOALS = {
@@ -42,7 +42,7 @@ GOALS = {
 
 
 class Fit(NamedTuple):
-    """What came of a config."""
+    """The result of a config."""
 
     scores: Mapping[str, float]
     """Those that have a goal, at the end."""
@@ -79,14 +79,14 @@ def fit(path: str) -> Fit:
         use_sample_data(cfg)
         narrow(cfg, Path(folder))
         runner = VitdenseRunner.from_cfg(cfg)
-        watch = _StopWhenFitted()
-        runner.register_hook(watch)
+        stop = _StopWhenFitted()
+        runner.register_hook(stop)
         runner.train()
-    return watch.fit._replace(minutes=(time.monotonic() - start) / 60)
+    return stop.fit._replace(minutes=(time.monotonic() - start) / 60)
 
 
 def narrow(cfg: Config, folder: Path) -> None:
-    """Leave eight images, and no augmentation, of a config on the sample world."""
+    """Reduce a config on the sample to eight images without augmentation, in place."""
     train = cfg.train_dataloader.dataset
     train.pipeline = [step for step in train.pipeline if name_of(step) not in AUGMENTATIONS]
     for step in train.pipeline:
@@ -133,13 +133,13 @@ def fit_all(paths: Iterable[str], console: Console) -> bool:
     """
     fits = {}
     for path in paths:
-        # a process for each: one that breaks does not end the others, and none sees what another registers
+        # a process for each: one that fails does not end the others, and none sees what another registers
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as process:
             try:
                 fits[path] = process.submit(fit, path).result()
             except Exception as error:  # whatever a config can do
                 fits[path] = Fit({}, 0, 0.0, error=f'{type(error).__name__}: {error}')
-        say(console, Path(path).stem, _said(fits[path]), style='', width=24)
+        say(console, Path(path).stem, _line(fits[path]), style='', width=24)
     table = Table(title=f'fitted to {IMAGES} images within {ITERATIONS} iterations', title_justify='left')
     for column in ('config', *GOALS, 'iterations', 'minutes', 'fitted'):
         table.add_column(column.replace('_', ' '), justify='left' if column == 'config' else 'right')
@@ -151,7 +151,7 @@ def fit_all(paths: Iterable[str], console: Console) -> bool:
     return all(result.fitted for result in fits.values())
 
 
-def _said(result: Fit) -> str:
+def _line(result: Fit) -> str:
     if result.error:
         return result.error
     scores = ', '.join(f'{name.replace("_", " ")} {value:.3g}' for name, value in result.scores.items())

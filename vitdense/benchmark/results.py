@@ -1,4 +1,4 @@
-"""What a time_in_turns came to: a table, plain data, a picture."""
+"""What was measured: a table, plain data for JSON, a picture."""
 
 import math
 import platform

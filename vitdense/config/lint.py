@@ -53,15 +53,15 @@ TYPO_CUTOFF = 0.9  # the likeness from which on an unknown key is a misspelt kno
 class Arguments(NamedTuple):
     """What a constructor or a function takes.
 
-    names: of its arguments, also those that it hands to the constructors it inherits from.
-    any: whether it takes others, too.
+    names: of its arguments, also those that it passes to the constructors that it inherits from.
+    any: whether it takes any others, too.
     """
 
     names: set[str]
     any: bool
 
     def lacks(self, key: str) -> bool:
-        """Whether an argument is a mistake: unknown, or where any are taken, a known one with a slip."""
+        """Whether an argument is a mistake: unknown, or where any are taken, a known one misspelt."""
         if key in self.names:
             return False
         return not self.any or bool(difflib.get_close_matches(key, self.names, cutoff=TYPO_CUTOFF))
@@ -81,7 +81,7 @@ def check_arguments(cfg: Config) -> None:
         raise UserError('\n  '.join([f'{display_path(cfg.filename)}: unknown keys:', *complaints]))
 
 
-Complaint = tuple[str, str, set[str]]  # what is wrong, the word, and the words that there are
+Complaint = tuple[str, str, set[str]]  # what is wrong, the key, and the known keys
 
 
 def _unknown_arguments(cfg: Config) -> Iterator[Complaint]:
@@ -105,8 +105,8 @@ def _misspelt_top_keys(cfg: Config) -> Iterator[Complaint]:
     """Not every unknown entry: it may be a variable of the config, or a class that it imports."""
     known = arguments(Runner).names | RUNNER_KEYS
     for key, value in config_dict(cfg).items():
-        slip = key not in known and difflib.get_close_matches(key, known, cutoff=TYPO_CUTOFF)
-        if slip and not callable(value):
+        misspelt = key not in known and difflib.get_close_matches(key, known, cutoff=TYPO_CUTOFF)
+        if misspelt and not callable(value):
             yield f'{key}: nothing reads it', key, known
 
 
@@ -175,8 +175,8 @@ def _passes_on(init: Callable) -> bool:
         body = ast.parse(textwrap.dedent(inspect.getsource(init)))
     except (OSError, SyntaxError, TypeError):  # it has no source
         return True
-    words = (node for node in ast.walk(body) if isinstance(node, ast.keyword))
-    return any(word.arg is None and isinstance(word.value, ast.Name) for word in words)
+    keywords = (node for node in ast.walk(body) if isinstance(node, ast.keyword))
+    return any(keyword.arg is None and isinstance(keyword.value, ast.Name) for keyword in keywords)
 
 
 def names(signatures: Iterable[Iterable[inspect.Parameter]]) -> set[str]:

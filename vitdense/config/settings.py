@@ -13,7 +13,7 @@ from ..mmengine_internals import config_dict
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
-# Beside the arguments of the runner's constructor.
+# Top-level keys of a config, besides the arguments of the runner's constructor.
 RUNNER_KEYS = {
     'activation_checkpointing',
     'amp',

@@ -41,9 +41,9 @@ class SafePoints:
 
 
 def save(runner: Any, iterations: int) -> None:
-    """Save a run after so many iterations, beside the checkpoint hook's intervals.
+    """Save a run after a number of iterations, whatever the checkpoint hook's interval.
 
-    If it was validating, the run has to end with this.
+    A run that was validating has to end with this.
     """
     if runner.safe_points.averaged:
         for hook in runner.hooks:

@@ -26,6 +26,8 @@ FOLDER = 'not_finite'
 class FiniteHook(Hook):
     """Checks each loss before the backward pass, and its gradients before the optimizer step.
 
+    MMDetection's CheckInvalidLossHook looks at some of the losses, when the step is taken already.
+
     A loss scale for float16 finds gradients that are not finite itself, skips the step and becomes smaller.
 
     Args:

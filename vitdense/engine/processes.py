@@ -96,7 +96,10 @@ def average_statistics(model: nn.Module) -> None:
 
 
 class MeanStatisticsHook(Hook):
-    """`average_statistics` before a validation; the runner does it before it saves."""
+    """`average_statistics` before a validation; the runner does it before it saves.
+
+    MMEngine's SyncBuffersHook averages at the end of an epoch only, also the buffers that are no statistics.
+    """
 
     priority = 'VERY_HIGH'
 

@@ -30,7 +30,7 @@ SECONDS_BETWEEN_LINES = 15  # where there is no terminal
 
 
 class ProgressHook(Hook):
-    """Shows training, validation and testing on a console.
+    """Shows training, validation and testing on a console; MMEngine's LoggerHook writes to the log file.
 
     Args:
         console: of `make_console()`.

@@ -1,9 +1,9 @@
-"""`--sample`: a config as it is, but on the sample world.
+"""`--sample`: a config on the sample instead of its own data.
 
-Data, classes, image size, batch and schedule change, and so does what keeps so short a schedule from
-learning: gradients are clipped, a two-stage detector trains on fewer regions an image, a segmentor's
-backgrounds weigh less. The model, its heads and the pipelines stay. Classes are named by their whole names,
-because a class, once assigned to a config, is not dumped as text that reloads.
+Data, classes, image size, batch size and schedule change, and what would keep a short schedule from learning:
+gradients are clipped, a two-stage detector trains on fewer regions per image, a segmentor's backgrounds weigh
+less. The model, its heads and the pipelines stay. Types are given by their full names, because a class that is
+assigned to a config is not dumped as text that reloads.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
 
 class Schedule(NamedTuple):
-    """Of a kind of model: what two cores train in some ten minutes.
+    """What two cores train in some ten minutes, for a kind of model.
 
-    rate: of learning, at its highest.
+    rate: the highest learning rate.
     """
 
     batch: int
