@@ -39,7 +39,7 @@ def build_dataset(config: dict) -> Any:
                 raise
             raise UserError(
                 f'{display_path(dataset.ann_file)}: cannot be read as annotations of COCO '
-                f'({type(error).__name__}: {error}); tools/check_data.py says what is wrong with it'
+                f'({type(error).__name__}: {error}); vitdense check_data says what is wrong with it'
             ) from error
         except ValueError:
             if dataset.data_list:

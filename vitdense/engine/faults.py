@@ -29,7 +29,7 @@ def faults_as_errors(runner: Runner) -> Iterator[None]:
     except UnreadableFile as error:
         # from a data-loading worker it comes with the worker's whole traceback
         what = str(error).strip().splitlines()[-1].rpartition('UnreadableFile: ')[2]
-        hint = 'tools/check_data.py finds all such files, --skip-unreadable N skips up to N'
+        hint = 'vitdense check_data finds all such files, --skip-unreadable N skips up to N'
         raise RankError(f'{what}\n  {hint}{_saved(runner)}') from error
     except torch.OutOfMemoryError as error:
         what = str(error).splitlines()[0].partition('. ')[0]
