@@ -21,7 +21,7 @@ from small import ARCH, REPOSITORY, Hostile, workplace
 
 from vitdense.backbones import TransCNN
 from vitdense.data import sample
-from vitdense.engine.work_dir import LOCK
+from vitdense.folder_lock import LOCK
 
 LEAF = REPOSITORY / 'configs' / 'retinanet_transcnn.py'
 TRAIN, TEST = (REPOSITORY / 'tools' / f'{name}.py' for name in ('train', 'test'))

@@ -48,7 +48,7 @@ def test_a_folder_without_checkpoints_is_free():
 HOLDER = """
 import sys, time
 from pathlib import Path
-from vitdense.engine.work_dir import lock
+from vitdense.folder_lock import lock
 print(lock(Path(sys.argv[1])), flush=True)
 time.sleep(600)
 """

@@ -1,33 +1,20 @@
 """Where a run writes; a new run never overwrites an earlier one, nor writes where another one is running."""
 
-import errno
-import os
 import re
-import socket
 import zipfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import IO
-
-from mmengine.dist import is_main_process
-
-try:
-    import fcntl
-except ImportError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
 
 from ..checkpoint import check_sums
 from ..console import display_path, make_console
 from ..errors import UserError
+from ..folder_lock import lock, locked
 
 WORK_DIRS = Path('work_dirs')
-LOCK = '.lock'
 TRAINED = ('*.pth', 'last_checkpoint', 'not_finite')  # left by a training
 TESTED = ('predictions.png',)  # left by a test
 RESUMABLE = re.compile(r'(?:epoch|iter)_\d+\.pth')  # the best checkpoint is weights alone
-
-_locks: dict[Path, IO[str]] = {}  # held as long as this process lives
 
 
 def new_work_dir(wanted: str | None, name: str) -> Path:
@@ -60,7 +47,7 @@ def new_test_dir(wanted: str | None, name: str) -> Path:
 
 def _new(wanted: str | None, name: str, traces: tuple[str, ...]) -> Path:
     if wanted is not None:
-        return _locked(Path(wanted))
+        return locked(Path(wanted))
     return next(path for path in _numbered(name) if not _holds(path, traces) and not lock(path))
 
 
@@ -74,10 +61,10 @@ def resumed_run(wanted: str | None, name: str, checkpoint: str) -> tuple[Path, P
         path = Path(checkpoint)
         if not path.is_file():
             raise UserError(f'--resume {checkpoint}: no such checkpoint file')
-        return _locked(Path(wanted) if wanted else path.parent), path
+        return locked(Path(wanted) if wanted else path.parent), path
     for folder in [Path(wanted)] if wanted is not None else _runs_of(name):
         if _checkpoints(folder):
-            return _locked(folder), _newest(folder)
+            return locked(folder), _newest(folder)
     where = wanted or display_path(WORK_DIRS / name)
     raise UserError(f'--resume: no checkpoint in {where}; give one (--resume CHECKPOINT) or start without it')
 
@@ -87,39 +74,6 @@ def last_checkpoint(work_dir: Path) -> Path | None:
     record = work_dir / 'last_checkpoint'
     name = Path(record.read_text().strip()).name if record.is_file() else ''
     return work_dir / name if name else None
-
-
-def lock(folder: Path) -> str:
-    """Lock a folder for this process, as long as it lives.
-
-    Returns:
-        nothing, or which process has locked it.
-    """
-    if not is_main_process() or fcntl is None:
-        return ''
-    folder.mkdir(parents=True, exist_ok=True)
-    path = (folder / LOCK).absolute()
-    if path in _locks:
-        return ''
-    file = path.open('a+')
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            return ''  # a file system without locks
-        file.seek(0)
-        return file.read().strip() or 'a process'
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}')
-    file.flush()
-    _locks[path] = file
-    return ''
-
-
-def _locked(folder: Path) -> Path:
-    if other := lock(folder):
-        raise UserError(f'{display_path(folder)}: another run is running there ({other})')
-    return folder
 
 
 def _newest(folder: Path) -> Path:
