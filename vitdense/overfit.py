@@ -23,7 +23,7 @@ from .config.read import load_config
 from .config.settings import LOADERS
 from .console import quiet, say
 from .data.sample import SIZE
-from .data.sample.use import name_of, use_sample_data
+from .data.sample.use import name_of, set_annotations, use_sample_data
 from .memory import keep_freed_memory
 
 IMAGES = 8
@@ -99,8 +99,7 @@ def narrow(cfg: Config, folder: Path) -> None:
         cfg.train_dataloader.batch_size //= 2
     if 'ann_file' in train:
         few: dict[str, Any] = dict(ann_file=_eight(Path(train.data_root, train.ann_file), folder))
-        cfg.val_evaluator.update(few)
-        cfg.test_evaluator.update(few)
+        set_annotations([cfg.val_evaluator, cfg.test_evaluator], few['ann_file'])
     else:
         few = dict(indices=IMAGES)
     for loader in LOADERS:

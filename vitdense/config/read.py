@@ -16,6 +16,7 @@ from .bundled import bundled_config, config_names
 from .lint import arguments, kinds
 from .settings import LOADERS, RUNNER_KEYS, SETTINGS
 
+MULTIPLIERS = ('lr_mult', 'decay_mult')  # of an optimizer constructor's custom_keys
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 
 
@@ -68,6 +69,10 @@ def _check_name(cfg: Config, name: str) -> None:
     walked: list[str] = []
     scope = cfg.get('default_scope') or 'mmengine'
     for part in name.split('.'):
+        if walked[-1:] == ['custom_keys']:  # whose own keys are parts of parameters' names
+            if (last := name.rpartition('.')[2]) not in MULTIPLIERS:
+                raise UserError(f'--cfg-options {name}: expected {" or ".join(MULTIPLIERS)}, got {last!r}')
+            return
         if isinstance(node, (list, tuple)):
             if not part.isdigit() or int(part) >= len(node):
                 raise UserError(

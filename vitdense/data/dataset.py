@@ -20,15 +20,40 @@ def build_dataset(config: dict) -> Any:
         UserError: one is empty, its annotations cannot be read, or its classes are not, in their order, the
             categories of COCO's file (`compare_categories`).
     """
+    return DATASETS.build(_with_checked_leaves(config))
+
+
+def leaf_datasets(dataset: Any) -> list[Any]:
+    """The datasets with files of their own, inside wrappers such as RepeatDataset or ConcatDataset."""
+    own = vars(dataset)
+    inside = own.get('datasets') or [own[key] for key in ('dataset', '_dataset') if key in own]
+    return [leaf for one in inside for leaf in leaf_datasets(one)] or [dataset]
+
+
+def classes_of(dataset: Any) -> list[str]:
+    """The names of a dataset's classes; of several datasets that differ, the first one's."""
+    metainfo = dataset.metainfo
+    metainfo = metainfo[0] if isinstance(metainfo, list) else metainfo  # MMDetection's ConcatDataset
+    return list(metainfo.get('classes') or ())
+
+
+def _with_checked_leaves(config: Any) -> Any:
+    """The config with `_build_leaf` where it builds a leaf: a wrapper refuses what is not built by itself."""
+    if not isinstance(config, dict):  # a dataset already
+        return config
+    if _is_leaf(config):
+        return dict(type=_build_leaf, config=config)
     config = dict(config)
     for key in ('dataset', 'datasets'):
         inner = config.get(key)
-        if isinstance(inner, dict):
-            config[key] = build_dataset(inner)
-        elif isinstance(inner, (list, tuple)):
-            config[key] = [build_dataset(one) if isinstance(one, dict) else one for one in inner]
-    if not _is_leaf(config):
-        return DATASETS.build(config)
+        if isinstance(inner, (list, tuple)):
+            config[key] = [_with_checked_leaves(one) for one in inner]
+        elif inner is not None:
+            config[key] = _with_checked_leaves(inner)
+    return config
+
+
+def _build_leaf(config: dict) -> BaseDataset:
     dataset = DATASETS.build(dict(config, lazy_init=True))
     with _recorded_categories(dataset) as categories:
         try:
@@ -53,7 +78,9 @@ def build_dataset(config: dict) -> Any:
 
 def _is_leaf(config: dict) -> bool:
     kind = config['type']
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if isinstance(kind, str):
+        with DATASETS.switch_scope_and_registry(config.get('_scope_')) as registry:
+            kind = registry.get(kind)
     return isinstance(kind, type) and issubclass(kind, BaseDataset)
 
 

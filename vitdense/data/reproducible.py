@@ -128,6 +128,8 @@ class SeededBatchSampler(Sampler):
 class SeededDataset(DatasetWrapper):
     """A dataset whose samples are augmented by the run's seed and their ids."""
 
+    OWN = DatasetWrapper.OWN | {'seed'}
+
     def __init__(self, dataset: Any, seed: int):
         super().__init__(dataset)
         self.seed = seed

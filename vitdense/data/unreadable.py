@@ -25,6 +25,8 @@ class SkipUnreadable(DatasetWrapper):
         folder: where `unreadable.txt` lists them.
     """
 
+    OWN = DatasetWrapper.OWN | {'left', 'skipped', 'list'}
+
     def __init__(self, dataset: Any, skips: int = 0, folder: str | Path = '.'):
         super().__init__(dataset)
         self.left = Value('q', skips)

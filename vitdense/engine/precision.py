@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
@@ -134,9 +134,13 @@ def is_compiled(model: nn.Module) -> bool:
 
 
 class FuseHook(Hook):
-    """Folds the batch norms of a backbone of ours before a test, once its checkpoint is loaded."""
+    """Folds the batch norms of a backbone of ours before a test, once its checkpoint is loaded.
+
+    Not beside MMEngine's EMAHook, which exchanges the parameters of two models by their positions.
+    """
 
     def before_test(self, runner: Runner) -> None:
         model = unwrapped(runner)
-        if isinstance(model.backbone, Pyramid):
+        averages = any(isinstance(hook, EMAHook) for hook in runner.hooks)
+        if isinstance(model.backbone, Pyramid) and not averages:
             model.backbone.fuse()

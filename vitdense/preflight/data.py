@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.runner import Runner
 
+from ..data.dataset import classes_of, leaf_datasets
 from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
@@ -16,9 +17,9 @@ SAMPLES = 32  # as the pipeline gives them, augmented and cropped
 
 def classes(runner: Runner) -> Iterator[Finding]:
     """The outputs of the heads, and the classes of the validation, against the classes of the training."""
-    train = list(runner.train_dataloader.dataset.metainfo.get('classes') or ())
+    train = classes_of(runner.train_dataloader.dataset)
     loader = runner.val_dataloader
-    val = list(loader.dataset.metainfo.get('classes') or ()) if loader else train
+    val = classes_of(loader.dataset) if loader else train
     if train != val:
         text = f'the training data have the classes {first_few(train)}, the validation data {first_few(val)}'
         yield Finding('classes', text, Level.ERROR)
@@ -36,7 +37,7 @@ def classes(runner: Runner) -> Iterator[Finding]:
 def labels(runner: Runner) -> Iterator[Finding]:
     """How often each class occurs, how much is ignored, and labels that are no class."""
     dataset = runner.train_dataloader.dataset
-    names = list(dataset.metainfo.get('classes') or ())
+    names = classes_of(dataset)
     count = min(SAMPLES, len(dataset))
     seen, ignored, what = Counter[int](), 0, 'objects'
     for number in range(count):
@@ -65,4 +66,4 @@ def labels(runner: Runner) -> Iterator[Finding]:
 
 
 def _ignore_index(dataset: Any) -> int:
-    return getattr(dataset, 'ignore_index', 255)
+    return getattr(leaf_datasets(dataset)[0], 'ignore_index', 255)

@@ -21,6 +21,7 @@ from torch import Tensor
 from torchvision.ops import nms
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
+from ..data.dataset import classes_of, leaf_datasets
 from ..engine.processes import unwrapped
 
 IMAGES = 6
@@ -67,8 +68,8 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> None:
     model = unwrapped(runner)
     model.eval()
     least = SCORE_OF_REGIONS if hasattr(model, 'roi_head') else SCORE
-    classes = dataset.metainfo['classes']
-    palette = _palette(dataset.metainfo.get('palette'), len(classes))
+    classes = classes_of(dataset)
+    palette = _palette(leaf_datasets(dataset)[0].metainfo.get('palette'), len(classes))
     columns = min(3, count)
     rows = -(-count // columns)
     figure, axes = plt.subplots(rows, 2 * columns, figsize=(4 * columns, 2.15 * rows), squeeze=False)

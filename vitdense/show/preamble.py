@@ -14,8 +14,10 @@ from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops
 from ..console import display_path, plural
+from ..data.dataset import classes_of, leaf_datasets
 from ..engine.precision import is_compiled
 from ..engine.processes import unwrapped
+from ..findings import first_few
 from ..mmengine_internals import checkpoint_source, is_resuming
 
 
@@ -65,10 +67,10 @@ def _weights(runner: Runner) -> str:
 
 def _data(loader: DataLoader) -> str:
     dataset: Any = loader.dataset
-    classes = dataset.metainfo['classes']
-    names = ', '.join(classes[:5]) + (', …' if len(classes) > 5 else '')
-    root = display_path(dataset.data_root) if dataset.data_root else ''
-    return f'{len(dataset)} images, {len(classes)} classes ({names}), {root}'
+    classes = classes_of(dataset)
+    roots = dict.fromkeys(getattr(leaf, 'data_root', '') for leaf in leaf_datasets(dataset))
+    where = first_few(display_path(root) for root in roots if root)
+    return f'{len(dataset)} images, {len(classes)} classes ({first_few(classes, 5)}), {where}'
 
 
 def _schedule(runner: Runner) -> str:

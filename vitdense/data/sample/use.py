@@ -81,8 +81,15 @@ def _boxes_and_masks(cfg: Config) -> tuple[str, ...]:
     for name in LOADERS:
         cfg[name].dataset.update(data_root=cfg.data_root, metainfo=metainfo)
     for name in ('val', 'test'):
-        cfg[f'{name}_evaluator'].ann_file = f'{cfg.data_root}annotations/instances_val2017.json'
+        set_annotations(cfg[f'{name}_evaluator'], f'{cfg.data_root}annotations/instances_val2017.json')
     return CLASSES
+
+
+def set_annotations(evaluator: Any, file: str) -> None:
+    """Set the annotation file of those metrics that read one, in place."""
+    for metric in _dicts(evaluator):
+        if 'ann_file' in metric:
+            metric['ann_file'] = file
 
 
 def _label_maps(cfg: Config) -> tuple[str, ...]:
