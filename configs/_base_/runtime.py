@@ -4,8 +4,8 @@ from mmengine.hooks import CheckpointHook, DistSamplerSeedHook, IterTimerHook, L
 from mmengine.runner import LogProcessor
 from mmengine.visualization import LocalVisBackend, Visualizer
 
-# vitdense comes before mmdet and mmseg, because it answers for mmcv's compiled ops: at once when this file is
-# read, and again by name for the text that this config is dumped to.
+# vitdense comes before mmdet and mmseg, because it stands in for mmcv's compiled ops: `__import__` when this
+# file is read, `custom_imports` when the text that this config is dumped to is read.
 __import__('vitdense')
 custom_imports = dict(imports=['vitdense'])
 
@@ -19,7 +19,7 @@ default_hooks = dict(
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),  # the tools turn it into gloo where there is no GPU
+    dist_cfg=dict(backend='nccl'),  # gloo where there is no GPU
 )
 visualizer = dict(type=Visualizer, vis_backends=[dict(type=LocalVisBackend)])
 log_processor = dict(type=LogProcessor, window_size=50, by_epoch=True)

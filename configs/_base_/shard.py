@@ -1,4 +1,4 @@
-"""Weights, gradients and moments shared out among processes, for a config of one's own on small GPUs.
+"""Weights, gradients and optimizer state sharded among processes, for a config of one's own on small GPUs.
 
     with read_base():
         from .mask_rcnn_transcnn import *

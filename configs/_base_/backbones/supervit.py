@@ -1,4 +1,4 @@
-"""SuperViT on DeiT-S; each training step draws a setting of the dials, from the paper's sizes and rates."""
+"""SuperViT on DeiT-S; each training step draws a scale and a keep rate, from the paper's sizes and rates."""
 
 from vitdense.backbones import SuperViT
 

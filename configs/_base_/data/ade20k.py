@@ -1,7 +1,8 @@
 """ADE20K, 150 classes, with the crop and augmentation of MMSegmentation's 512 × 512 configs.
 
-Under `data_root`: images/{training,validation}/, annotations/{training,validation}/. A label map holds 0 for
-no class, then 1 to 150; the dataset turns them into 255, ignored, and 0 to 149 (`reduce_zero_label`).
+Under `data_root`: images/{training,validation}/, annotations/{training,validation}/. A label map has 0 for
+no class, then 1 to 150; the dataset maps 0 to 255, which is ignored, and the rest to 0 to 149
+(`reduce_zero_label`).
 """
 
 from mmcv.transforms import LoadImageFromFile, RandomFlip, RandomResize, Resize

@@ -1,7 +1,7 @@
 """COCO 2017 boxes, with the image size and augmentation of MMDetection's 1× configs.
 
-Under `data_root`: annotations/instances_{train,val}2017.json, train2017/, val2017/. Another place:
-`--cfg-options data_root=/datasets/coco/`.
+Under `data_root`: annotations/instances_{train,val}2017.json, train2017/, val2017/. For another folder:
+`--data-root /datasets/coco`.
 """
 
 from mmcv.transforms import LoadImageFromFile

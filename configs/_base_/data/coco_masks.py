@@ -1,4 +1,4 @@
-"""COCO 2017 boxes and masks: `coco_boxes` with the outlines loaded and scored as well."""
+"""COCO 2017 boxes and masks: `coco_boxes`, with the masks loaded and scored as well."""
 
 from mmengine.config import read_base
 

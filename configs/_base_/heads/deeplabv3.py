@@ -1,4 +1,4 @@
-"""DeepLabv3 (Chen et al., 2017): convolutions over the map at four dilations, and its mean."""
+"""DeepLabv3 (Chen et al., 2017): convolutions of the feature map at four dilations, and its mean."""
 
 from mmengine.config import read_base
 from mmseg.models import ASPPHead

@@ -1,7 +1,7 @@
 """Mask R-CNN (He et al., ICCV 2017), with the settings of MMDetection's mask-rcnn_r50_fpn_1x_coco.
 
-The backbone fragment brings `backbone` and `channels`; the neck's levels have strides 4 to 64. A backbone
-without a stride-4 map takes `ExtraLevelFPN` for its neck.
+The backbone fragment defines `backbone` and `channels`; the neck's levels have strides 4 to 64. A backbone
+without a feature map of stride 4 takes `ExtraLevelFPN` as its neck.
 """
 
 from mmdet.models import (

@@ -1,4 +1,4 @@
-"""PSPNet (Zhao et al., CVPR 2017): the mean of the map over grids of 1, 2, 3 and 6 cells beside the map."""
+"""PSPNet (Zhao et al., CVPR 2017): the feature map and its means over 1×1, 2×2, 3×3 and 6×6 cells."""
 
 from mmengine.config import read_base
 from mmseg.models import PSPHead

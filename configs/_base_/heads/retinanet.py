@@ -1,7 +1,7 @@
 """RetinaNet (Lin et al., ICCV 2017), with the settings of MMDetection's retinanet_r50_fpn_1x_coco.
 
-The backbone fragment brings `backbone` and `channels`; the neck reads the levels from stride 8 on and
-adds two, for strides 8 to 128.
+The backbone fragment defines `backbone` and `channels`; the neck reads the levels from stride 8 on and adds
+two, for strides 8 to 128.
 """
 
 from mmdet.models import FPN, DetDataPreprocessor, FocalLoss, L1Loss, RetinaHead, RetinaNet

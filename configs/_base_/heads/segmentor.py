@@ -1,8 +1,8 @@
 """What PSPNet and DeepLabv3 share, with the settings of MMSegmentation's r50-d8 configs on ADE20K.
 
-The backbone fragment brings `backbone` and `channels`. MMSegmentation's ResNet trades strides for dilation
-and ends at stride 8. Here the published strides stay: the head reads the maps at strides 8, 16 and 32,
-resized to the first and concatenated, and the auxiliary head the one at stride 16.
+The backbone fragment defines `backbone` and `channels`. MMSegmentation's ResNet trades strides for dilation
+and ends at stride 8. Here the published strides stay: the head reads the feature maps at strides 8, 16 and
+32, resized to the first and concatenated, and the auxiliary head the one at stride 16.
 """
 
 from mmengine.config import read_base

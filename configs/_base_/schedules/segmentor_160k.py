@@ -1,4 +1,4 @@
-"""160 000 iterations of batch 16, the usual schedule of transformers on ADE20K; polynomial decay.
+"""160 000 iterations of batch size 16, the usual schedule of transformers on ADE20K; polynomial decay.
 
 AdamW, learning rate 1e-4 and weight decay 1e-4 are those that PVT's and Twins' segmentors with a plain
 convolutional head were published with, the closest recipe for light transformers. Warm-up and decay as in
@@ -18,5 +18,5 @@ param_scheduler = [
     dict(type=LinearLR, start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type=PolyLR, by_epoch=False, begin=1500, end=160_000, power=1.0, eta_min=0.0),
 ]
-# 4 processes of 4 images; `--cfg-options auto_scale_lr.enable=True` scales the learning rate to others
+# 4 processes of 4 images; `--cfg-options auto_scale_lr.enable=True` scales the learning rate for others
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -4,7 +4,7 @@
         from .pspnet_transcnn import *
         from ._base_.schedules.segmentor_80k import *
 
-The optimizer stays, with the decay exceptions that its backbone asks for.
+The optimizer stays, with its backbone's exceptions from weight decay.
 """
 
 from mmengine.optim import LinearLR, PolyLR
