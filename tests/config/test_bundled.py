@@ -3,6 +3,7 @@
 import pytest
 from small import CONFIGS
 
+from vitdense import backbones
 from vitdense.config.bundled import bundled_config, config_names
 from vitdense.config.read import load_config
 from vitdense.errors import UserError
@@ -10,7 +11,7 @@ from vitdense.errors import UserError
 
 def test_every_config_has_a_name():
     names = config_names()
-    assert len(names) == 24
+    assert len(names) == 4 * len(backbones.__all__)
     assert names == sorted(path.stem for path in CONFIGS.glob('*.py'))
 
 
