@@ -86,6 +86,22 @@ def test_an_argument_that_the_config_leaves_at_its_default_can_be_set(cfg, name)
     assert cfg[last] == 'value'
 
 
+CUSTOM = 'optim_wrapper.paramwise_cfg.custom_keys'
+
+
+def test_the_multipliers_of_a_parameter_are_set_by_a_part_of_its_name(cfg):
+    overwrite(cfg, {f'{CUSTOM}.neck.lr_mult': 0.1, f'{CUSTOM}.stem.norm.decay_mult': 0})
+    overwrite(cfg, {f'{CUSTOM}.stem.norm.lr_mult': 2})
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    assert keys == {'neck': dict(lr_mult=0.1), 'stem.norm': dict(decay_mult=0, lr_mult=2)}
+
+
+@pytest.mark.parametrize('rest', ['neck.lr_mul', 'neck', 'lr_mult', 'stem.norm.weight'])
+def test_a_custom_key_without_a_multiplier_is_an_error(cfg, rest):
+    with pytest.raises(UserError, match=rf'^--cfg-options {CUSTOM}\.{rest}: .*lr_mult or decay_mult'):
+        overwrite(cfg, {f'{CUSTOM}.{rest}': 0.1})
+
+
 def test_a_segmentor_can_be_set_to_slide():
     cfg = load_config(str(CONFIGS / 'pspnet_pit.py'))
     overwrite(cfg, {'model.test_cfg.mode': 'slide', 'model.test_cfg.crop_size': (512, 512)})
