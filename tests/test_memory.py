@@ -1,10 +1,13 @@
-"""A process that keeps the memory that it frees asks the system for it once."""
+"""Peak memory is counted, and a process that keeps the memory that it frees asks the system for it once."""
 
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
+
+from vitdense.memory import peak_memory
 
 SCRIPT = """
 import resource, torch
@@ -24,7 +27,7 @@ print(returned, page_faults())
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='another C library')
-def test_pages_are_cleared_once():
+def test_kept_memory_takes_no_new_pages():
     done = subprocess.run(
         [sys.executable, '-c', SCRIPT],
         capture_output=True,
@@ -34,3 +37,16 @@ def test_pages_are_cleared_once():
     )
     returned, kept = map(int, done.stdout.split())
     assert kept < 0.01 * returned
+
+
+def test_peak_memory_is_of_tensors_that_live_at_the_same_time():
+    def run():
+        a = torch.ones(1000, 1000)
+        b = a + 1
+        del a
+        c = b * 2  # beside b
+        return c * 2  # beside b and c
+
+    assert 3 * 4e6 <= peak_memory(run, torch.device('cpu')) < 3 * 4e6 + 1000
+    kept = torch.ones(1000, 1000)  # lives already
+    assert 4e6 <= peak_memory(lambda: kept + 1, torch.device('cpu')) < 4e6 + 1000

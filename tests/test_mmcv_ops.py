@@ -73,7 +73,7 @@ def test_install_neither_imports_mmcv_nor_needs_it():
     assert run_python(code) == ['False', 'mmcv ops: none (mmcv is not installed)']
 
 
-def test_compiled_ops_win(tmp_path):
+def test_compiled_ops_take_precedence(tmp_path):
     compiled = tmp_path / '_ext.py'
     compiled.write_text('def nms(): pass')
     code = """
@@ -102,7 +102,7 @@ def test_mmdet_imported_first_gets_the_ops_too():
     assert run_python(code) == ['mmdet.structures.mask.structures', 'True', '(1, 2, 3)']
 
 
-def test_answers_as_a_normal_module():
+def test_the_module_behaves_like_any_other():
     assert check_ops_exist()
     assert importlib.util.find_spec('mmcv._ext') is ext.__spec__
     for name in ('__path__', '__file__', '__wrapped__', '__all__', '_repr_html_'):
@@ -112,7 +112,7 @@ def test_answers_as_a_normal_module():
     assert ext.roi_pool_forward is ext.roi_pool_forward
 
 
-def test_every_other_op_says_its_name_when_called():
+def test_an_absent_op_is_named_when_it_is_called():
     with pytest.raises(NotImplementedError, match=r"'roi_pool_forward' needs mmcv compiled with ops"):
         ops.RoIPool(2)(torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2]]))
     with pytest.raises(NotImplementedError, match=r'max.* needs mmcv compiled with ops'):
