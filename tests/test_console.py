@@ -1,4 +1,4 @@
-"""The terminal is for the report; what libraries print and warn is in the log."""
+"""What libraries print and warn is in the log, and not on the terminal."""
 
 import logging
 import subprocess
@@ -23,7 +23,7 @@ def log(tmp_path):
     return begin
 
 
-def test_prints_and_warnings_go_to_the_log_instead_of_the_terminal_for_as_long_as_it_is_quiet(log, capfd):
+def test_while_it_is_quiet_prints_and_warnings_go_to_the_log(log, capfd):
     showwarning = warnings.showwarning
     with quiet():
         file = log()
@@ -38,7 +38,7 @@ def test_prints_and_warnings_go_to_the_log_instead_of_the_terminal_for_as_long_a
         assert written.count(text) == 1
 
 
-def test_a_line_says_what_it_was_given_also_in_brackets(capfd):
+def test_brackets_in_a_line_are_no_markup(capfd):
     say(make_console(), 'train', '390 images, [coco]/[/b]/a', width=6)
     assert capfd.readouterr().out == ' train  390 images, [coco]/[/b]/a\n'
 
@@ -58,7 +58,7 @@ with quiet():
 """
 
 
-def test_the_log_begins_with_what_was_said_before_there_was_a_log(tmp_path):
+def test_the_log_begins_with_what_was_printed_and_warned_before_there_was_a_log(tmp_path):
     command = [sys.executable, '-c', EARLY, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
@@ -68,7 +68,7 @@ def test_the_log_begins_with_what_was_said_before_there_was_a_log(tmp_path):
     assert 'early' not in (tmp_path / 'second.log').read_text()
 
 
-def test_what_is_logged_stays_in_the_log_errors_too(log, capfd):
+def test_logged_errors_stay_in_the_log_too(log, capfd):
     with quiet():
         file = log()
         for level in (logging.INFO, logging.WARNING, logging.ERROR):
@@ -78,7 +78,7 @@ def test_what_is_logged_stays_in_the_log_errors_too(log, capfd):
 
 
 @pytest.mark.parametrize('ending', [None, ValueError('stop'), KeyboardInterrupt()])
-def test_afterwards_the_terminal_is_everybodys_again(log, capfd, ending):
+def test_afterwards_prints_reach_the_terminal_again(log, capfd, ending):
     try:
         with quiet():
             log()

@@ -23,18 +23,18 @@ def test_a_setting_is_a_scale_and_a_keep_rate_in_decimals_or_fractions(text, set
     st.text(max_size=8)
     | st.sampled_from(['1', '1:', '0:1', '1:0', '1:1.1', '1:1:1', '1:-1', '1/0:1', 'nan:1'])
 )
-def test_no_text_makes_a_setting_that_is_none(text):
+def test_every_text_is_a_setting_above_0_and_at_most_1_or_an_error(text):
     with suppress(UserError):
         assert all(0 < dial <= 1 for dial in DialSetting.parse(text))
 
 
 @pytest.mark.parametrize('text', ['1', '1:', '0:1', '1:0', '1:1.1', '1:1:1', '1:-1', '1/0:1', 'nan:1', 'a:b'])
-def test_what_is_no_setting_is_refused(text):
-    with pytest.raises(UserError, match=f'--dials {text}: expected SCALE:KEEP_RATE'):
+def test_a_text_that_is_no_setting_is_refused(text):
+    with pytest.raises(UserError, match=f'--dials {text}: .*SCALE:KEEP_RATE'):
         DialSetting.parse(text)
 
 
-def test_a_backbone_without_dials_says_so(make_runner):
-    with pytest.raises(UserError, match='--dials: Linear has none; SuperViT has'):
+def test_a_backbone_without_dials_is_an_error(make_runner):
+    with pytest.raises(UserError, match=r'--dials: Linear .*SuperViT'):
         next(sweep(make_runner(), [DialSetting(1, 1)]))
     assert torch.is_grad_enabled()

@@ -7,6 +7,7 @@ and, for a backbone of three maps, what counts on four.
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,21 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import PixelData
+from small_backbones import SMALL
 from torch import nn
-
-import vitdense
-
-ARCHS = dict(TransCNN='tiny', HATNet='tiny', VVT='tiny', PiT='ti', SuperViT='deit_s', DualTokenViT='t')
 
 DETECTORS = ['retinanet/retinanet_r50_fpn_1x_coco.py', 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
 SEGMENTORS = [
     'pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py',
     'deeplabv3/deeplabv3_r50-d8_4xb4-80k_ade20k-512x512.py',
 ]
+
+
+def once(names):
+    """Each backbone with one of two configs, with either over three maps and over four; nightly with both."""
+    for kind, now in zip(SMALL, cycle((0, 1, 1, 0)), strict=False):
+        for number, name in enumerate(names):
+            yield pytest.param(kind, name, marks=[pytest.mark.nightly] if number != now else [])
 
 
 def shipped(library: str, name: str) -> Path:
@@ -63,11 +68,10 @@ def check_a_training_step(model: nn.Module, batch: dict[str, Any]) -> dict[str, 
     return losses
 
 
-@pytest.mark.parametrize('name', DETECTORS)
-@pytest.mark.parametrize('kind', ARCHS)
+@pytest.mark.parametrize(('kind', 'name'), once(DETECTORS))
 def test_a_shipped_detector_trains(kind, name):
     config = Config.fromfile(shipped('mmdet', name))
-    backbone = config.model.backbone = dict(type=kind, arch=ARCHS[kind])
+    backbone = config.model.backbone = dict(type=kind, arch=SMALL[kind].smallest)
     config.model.neck.in_channels = MODELS.build(backbone).channels
     if len(config.model.neck.in_channels) == 3:  # strides 8, 16, 32
         if 'start_level' in config.model.neck:
@@ -75,7 +79,7 @@ def test_a_shipped_detector_trains(kind, name):
         else:
             config.model.neck.type = 'ExtraLevelFPN'
     model = build('mmdet', config)
-    assert type(model.backbone) is getattr(vitdense.backbones, kind)
+    assert type(model.backbone) is SMALL[kind].backbone
 
     from mmdet.testing import demo_mm_inputs
 
@@ -86,19 +90,18 @@ def test_a_shipped_detector_trains(kind, name):
 
 
 @pytest.mark.filterwarnings('ignore:Default ``avg_non_ignore``')
-@pytest.mark.parametrize('name', SEGMENTORS)
-@pytest.mark.parametrize('kind', ARCHS)
+@pytest.mark.parametrize(('kind', 'name'), once(SEGMENTORS))
 def test_a_shipped_segmentor_trains(kind, name):
     config = Config.fromfile(shipped('mmseg', name))
     config.model.pretrained = None  # of a ResNet
-    backbone = config.model.backbone = dict(type=kind, arch=ARCHS[kind])
+    backbone = config.model.backbone = dict(type=kind, arch=SMALL[kind].smallest)
     channels = MODELS.build(backbone).channels
     for head in (config.model.decode_head, config.model.auxiliary_head):
         head.in_index -= 4 - len(channels)
         head.in_channels = channels[head.in_index]
     config.model.data_preprocessor.size = (96, 128)  # a smaller crop, to save time
     model = revert_sync_batchnorm(build('mmseg', config))  # whose norms are for several GPUs
-    assert type(model.backbone) is getattr(vitdense.backbones, kind)
+    assert type(model.backbone) is SMALL[kind].backbone
 
     from mmseg.structures import SegDataSample
 
@@ -112,7 +115,7 @@ def test_a_shipped_segmentor_trains(kind, name):
     assert losses.keys() >= {'loss', 'decode.loss_ce', 'aux.loss_ce'}
 
 
-# ---- as a text config, in an interpreter that has never heard of vitdense ----------------------------------
+# ---- as a text config, in an interpreter that has not imported vitdense ----------------------------------
 
 TEXTS = {
     'mmdet': (
@@ -146,7 +149,7 @@ print('backbone:', type(model.backbone).__module__, type(model.backbone).__name_
 """
 
 
-@pytest.mark.parametrize('library', TEXTS)
+@pytest.mark.parametrize('library', ['mmdet', pytest.param('mmseg', marks=pytest.mark.nightly)])
 def test_custom_imports_is_all_that_a_text_config_needs(library, tmp_path):
     name, model = TEXTS[library]
     path = tmp_path / 'config.py'

@@ -1,16 +1,19 @@
-"""The gate trains and scores the same eight images, always alike, and believes nothing but the scores."""
+"""Overfitting trains and scores the same eight images, always alike, and judges by the scores alone."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from small import CONFIGS
 
+from vitdense import overfit
 from vitdense.data.sample.use import use_sample_data
 from vitdense.overfit import Fit, narrow
 
 
 @pytest.mark.parametrize('name', ['retinanet_pit', 'mask_rcnn_vvt', 'pspnet_hatnet'])
-def test_the_same_eight_images_are_trained_on_and_scored_without_chance(name, tmp_path):
+def test_training_and_validation_read_the_same_eight_images_without_augmentation(name, tmp_path):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     use_sample_data(cfg)
     narrow(cfg, tmp_path)
@@ -46,7 +49,7 @@ def test_every_score_must_reach_its_goal(scores, fitted):
     assert Fit(scores, 400, 1.0).fitted is fitted
 
 
-def test_no_dial_is_turned_by_chance(tmp_path):
+def test_no_dial_is_drawn_at_random(tmp_path):
     cfg = Config.fromfile(CONFIGS / 'pspnet_supervit.py')
     use_sample_data(cfg)
     assert len(MODELS.build(cfg.model.backbone).keep_rates) > 1
@@ -55,7 +58,10 @@ def test_no_dial_is_turned_by_chance(tmp_path):
     assert backbone.scales == backbone.keep_rates == [1]
 
 
-def test_a_config_that_breaks_is_told_and_does_not_end_the_others(call_tool, tmp_path):
+@pytest.mark.parametrize('spawned', [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_a_config_that_fails_is_named_and_does_not_end_the_others(call_tool, tmp_path, monkeypatch, spawned):
+    if not spawned:
+        monkeypatch.setattr(overfit, 'ProcessPoolExecutor', lambda count, **_: ThreadPoolExecutor(count))
     for name in ('first', 'second'):
         (tmp_path / f'{name}.py').write_text(f"raise RuntimeError('{name} is broken')\n")
     code, out, _ = call_tool('overfit', tmp_path / 'first.py', tmp_path / 'second.py')

@@ -1,4 +1,4 @@
-"""An argument that nothing takes is found, named with its place, and never invented."""
+"""Unknown keys are found and named with their place, and known ones are not."""
 
 import random
 from importlib.util import find_spec
@@ -21,19 +21,21 @@ def test_our_configs_are_clean_also_on_the_sample_and_as_text(leaf, tmp_path):
     check_arguments(cfg)
     use_sample_data(cfg)
     check_arguments(cfg)
-    cfg.dump(tmp_path / leaf.name)
-    check_arguments(Config.fromfile(tmp_path / leaf.name))
+    if leaf in LEAVES[::5]:  # to dump takes long
+        cfg.dump(tmp_path / leaf.name)
+        check_arguments(Config.fromfile(tmp_path / leaf.name))
 
 
+@pytest.mark.parametrize('count', [8, pytest.param(80, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
-def test_configs_that_the_libraries_ship_are_clean(library):
+def test_configs_that_the_libraries_ship_are_clean(library, count):
     """Except for what is wrong in them."""
     pytest.importorskip(f'{library}.models')
     folder = Path(find_spec(library).origin).parent / '.mim/configs'
     paths = sorted(path for path in folder.rglob('*.py') if '_base_' not in str(path))
     known = ('qdtrack', 'tood', 'v3det', 'cascade_rpn', 'maskformer')
     checked = 0
-    for path in random.Random(3).sample(paths, 25):
+    for path in random.Random(3).sample(paths, count):
         try:
             cfg = Config.fromfile(path)
         except (ImportError, FileNotFoundError):  # of what is not installed
@@ -41,25 +43,34 @@ def test_configs_that_the_libraries_ship_are_clean(library):
         if path.parent.name not in known:
             check_arguments(cfg)
             checked += 1
-    assert checked > 15
+    assert checked > count / 2
 
 
 MISSPELT = {
     'optim_wrapper.optimizer.update(weight_deacy=0.1)': (
-        "optim_wrapper.optimizer: AdamW has no argument 'weight_deacy'; did you mean weight_decay?"
+        'optim_wrapper.optimizer: AdamW',
+        'weight_deacy',
+        'weight_decay',
     ),
     'train_dataloader.dataset.pipeline[0].update(to_float=True)': (
-        "train_dataloader.dataset.pipeline.0: LoadImageFromFile has no argument 'to_float'; did you mean "
-        'to_float32?'
+        'train_dataloader.dataset.pipeline.0: LoadImageFromFile',
+        'to_float',
+        'to_float32',
     ),
     'model.backbone.update(out_indexes=[1, 2, 3])': (
-        "model.backbone: TransCNN has no argument 'out_indexes'; did you mean out_indices?"
+        'model.backbone: TransCNN',
+        'out_indexes',
+        'out_indices',
     ),
     'model.test_cfg.rcnn = dict(nms=1)\nmodel.train_cfg.assigner.update(pos_iou=0.5)': (
-        "model.train_cfg.assigner: MaxIoUAssigner has no argument 'pos_iou'"
+        'model.train_cfg.assigner: MaxIoUAssigner',
+        'pos_iou',
+        '',
     ),
     'default_hooks.checkpoint.update(intervall=2)': (
-        "default_hooks.checkpoint: CheckpointHook has no argument 'intervall'; did you mean interval?"
+        'default_hooks.checkpoint: CheckpointHook',
+        'intervall',
+        'interval',
     ),
 }
 
@@ -77,8 +88,8 @@ def own(tmp_path, lines):
     return Config.fromfile(file)
 
 
-def refused(tmp_path, line, dumped=False):
-    """The only complaint about a config with a line added, which names the file."""
+def unknown_key(tmp_path, line, dumped=False):
+    """The only error of a config with a line added, which names the file."""
     cfg = own(tmp_path, line)
     if dumped:
         cfg.dump(tmp_path / 'text.py')
@@ -86,58 +97,55 @@ def refused(tmp_path, line, dumped=False):
     with pytest.raises(UserError) as error:
         check_arguments(cfg)
     heading, complaint = str(error.value).splitlines()
-    assert heading == f'{cfg.filename}: what it sets and nothing takes:'
-    assert f'{cfg.filename}:' in complaint
-    assert complaint.endswith(')')
+    assert heading == f'{cfg.filename}: unknown keys:'
+    assert f'(set in {cfg.filename}:' in complaint
     return complaint
 
 
 @pytest.mark.parametrize('line', MISSPELT)
 @pytest.mark.parametrize('dumped', [False, True], ids=['Python', 'text'])
 def test_a_misspelt_argument_is_named_with_the_nearest_and_its_place(tmp_path, line, dumped):
-    said = refused(tmp_path, line, dumped)
-    assert said.startswith(f'  {MISSPELT[line]}')
+    place, key, near = MISSPELT[line]
+    said = unknown_key(tmp_path, line, dumped)
+    assert said.startswith(f'  {place} has no argument {key!r}')
+    assert near in said
 
 
 @pytest.mark.parametrize(
-    ('line', 'complaint'),
+    ('line', 'place', 'key', 'near'),
     [
-        (
-            'train_dataloader.batchsize = 4',
-            "train_dataloader: has no entry 'batchsize'; did you mean batch_size",
-        ),
-        ('randomness.sed = 1', "randomness: has no entry 'sed'; did you mean seed?"),
-        (
-            'auto_scale_lr.base_batch = 4',
-            "auto_scale_lr: has no entry 'base_batch'; did you mean base_batch_size?",
-        ),
-        (
-            'env_cfg.cudnn_benchmrk = True',
-            "env_cfg: has no entry 'cudnn_benchmrk'; did you mean cudnn_benchmark?",
-        ),
+        ('train_dataloader.batchsize = 4', 'train_dataloader', 'batchsize', 'batch_size'),
+        ('randomness.sed = 1', 'randomness', 'sed', 'seed'),
+        ('auto_scale_lr.base_batch = 4', 'auto_scale_lr', 'base_batch', 'base_batch_size'),
+        ('env_cfg.cudnn_benchmrk = True', 'env_cfg', 'cudnn_benchmrk', 'cudnn_benchmark'),
         (
             'optim_wrapper.paramwise_cfg.norm_decay_mul = 0',
-            "optim_wrapper.paramwise_cfg: has no entry 'norm_decay_mul'; did you mean norm_decay_mult",
+            'optim_wrapper.paramwise_cfg',
+            'norm_decay_mul',
+            'norm_decay_mult',
         ),
         (
             'optim_wrapper.clip_grad = dict(max_nrom=1)',
-            "optim_wrapper.clip_grad: has no entry 'max_nrom'; did you mean max_norm",
+            'optim_wrapper.clip_grad',
+            'max_nrom',
+            'max_norm',
         ),
-        ('param_schedular = []', 'param_schedular: nothing reads it; did you mean param_scheduler?'),
-        ('defualt_hooks = dict()', 'defualt_hooks: nothing reads it; did you mean default_hooks'),
+        ('param_schedular = []', 'param_schedular', '', 'param_scheduler'),
+        ('defualt_hooks = dict()', 'defualt_hooks', '', 'default_hooks'),
         (
             'model.bbox_head.anchor_generator.scale_factor = 2',
-            "model.bbox_head.anchor_generator: AnchorGenerator has no argument 'scale_factor'",
+            'model.bbox_head.anchor_generator',
+            'scale_factor',
+            '',
         ),
-        (
-            'model.bbox_head.anchor_generator.priority = 2',
-            "model.bbox_head.anchor_generator: AnchorGenerator has no argument 'priority'",
-        ),
+        ('model.bbox_head.anchor_generator.priority = 2', 'model.bbox_head.anchor_generator', 'priority', ''),
     ],
 )
-def test_what_is_read_without_a_class_is_looked_at_too(tmp_path, line, complaint):
-    said = refused(tmp_path, line)
-    assert said.startswith(f'  {complaint}')
+def test_a_misspelt_setting_that_no_class_takes_is_named_too(tmp_path, line, place, key, near):
+    said = unknown_key(tmp_path, line)
+    assert said.startswith(f'  {place}: ')
+    assert key in said
+    assert near in said
 
 
 @pytest.mark.parametrize(
@@ -153,15 +161,15 @@ def test_a_base_that_is_no_file_beside_it_is_not_looked_through(tmp_path, text):
     assert list(_files(tmp_path / 'child.py')) == [tmp_path / 'child.py']
 
 
-def test_a_variable_of_a_configs_own_is_nobodys_business(tmp_path):
+def test_a_variable_of_a_configs_own_is_no_error(tmp_path):
     check_arguments(own(tmp_path, 'dataset_type = 1\nmy_scheduler = 2\nimage_size = (3, 4)'))
 
 
-def test_the_file_that_is_named_is_the_one_that_set_it(tmp_path):
+def test_the_file_that_set_the_key_is_named(tmp_path):
     base, child = tmp_path / 'base.py', tmp_path / 'child.py'
     base.write_text("model = dict(type='vitdense.backbones.PiT', arch='ti',\n    paded=True)\n")
     child.write_text("_base_ = './base.py'\nmodel = dict(with_cp=True)\n")
-    with pytest.raises(UserError, match=rf"no argument 'paded'; did you mean padded\? \(set in {base}:2\)"):
+    with pytest.raises(UserError, match=rf"'paded'.* padded\? \(set in {base}:2\)"):
         check_arguments(Config.fromfile(child))
 
 
@@ -193,12 +201,12 @@ class Swallows(Own):
         super().__init__(c)
 
 
-def test_a_constructor_that_keeps_the_words_it_gets_takes_any():
+def test_a_constructor_that_keeps_its_keyword_arguments_takes_any():
     assert arguments(Swallows).any
     assert arguments(type('Below', (Swallows,), {})).any
 
 
-def test_where_any_word_is_taken_only_a_slip_is_a_mistake():
+def test_where_any_argument_is_taken_only_a_typo_is_an_error():
     takes = arguments(Open)
     assert takes.any
     assert takes.lacks('intervall')

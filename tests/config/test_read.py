@@ -1,4 +1,4 @@
-"""Entries that are overwritten exist, and data that is read is there; else it is said what does exist."""
+"""Entries that are overwritten exist, and data that is read is there; an error names what does exist."""
 
 import pytest
 from mmengine.config import Config
@@ -9,14 +9,20 @@ from vitdense.config.read import load_config, overwrite, point_data_at, require_
 from vitdense.config.settings import LOADERS
 from vitdense.errors import UserError
 
+LEAF = CONFIGS / 'retinanet_transcnn.py'
+
+
+@pytest.fixture(scope='module')
+def dumped(tmp_path_factory):
+    """A config's text."""
+    file = tmp_path_factory.mktemp('text') / 'dumped.py'
+    load_config(str(LEAF)).dump(file)
+    return file
+
 
 @pytest.fixture(params=['a Python-style config', 'its dumped text'])
-def cfg(request, tmp_path):
-    cfg = load_config(str(CONFIGS / 'retinanet_transcnn.py'))
-    if request.param == 'its dumped text':
-        cfg.dump(tmp_path / 'dumped.py')
-        cfg = load_config(str(tmp_path / 'dumped.py'))
-    return cfg
+def cfg(request):
+    return load_config(str(LEAF if 'Python' in request.param else request.getfixturevalue('dumped')))
 
 
 # ---- reading ----------------------------------------------------------------------------------------------
@@ -25,24 +31,24 @@ def cfg(request, tmp_path):
 @pytest.mark.parametrize(
     ('name', 'text', 'expected'),
     [
-        ('broken.py', 'model = dict(', 'cannot be read as a config: .*never closed|was never closed'),
-        ('failing.py', 'model = dict(lr=1 / 0)', 'cannot be read as a config: ZeroDivisionError'),
-        ('notes.md', '# notes', 'cannot be read as a config: '),
-        ('data.py', 'data = 1', 'defines no `model`; is it a fragment?'),
+        ('broken.py', 'model = dict(', 'never closed'),
+        ('failing.py', 'model = dict(lr=1 / 0)', 'ZeroDivisionError'),
+        ('notes.md', '# notes', ''),
+        ('data.py', 'data = 1', '`model`'),
     ],
 )
-def test_what_is_no_config_is_said_to_be_none(tmp_path, name, text, expected):
+def test_a_file_that_is_no_config_is_an_error(tmp_path, name, text, expected):
     (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=expected):
+    with pytest.raises(UserError, match=f'^{tmp_path / name}: .*{expected}'):
         load_config(str(tmp_path / name))
 
 
-def test_a_misspelt_config_is_answered_with_the_near_ones_alone(tmp_path):
+def test_a_misspelt_config_is_answered_with_the_nearest_ones(tmp_path):
     for name in ('retinanet_pit.py', 'mask_rcnn_pit.py', 'unlike.py'):
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r'there is retinanet_pit\.py, mask_rcnn_pit\.py$'):
+    with pytest.raises(UserError, match=r' retinanet_pit\.py, mask_rcnn_pit\.py$'):
         load_config(str(tmp_path / 'retinanet_pitt.py'))
-    with pytest.raises(UserError, match=r'there is mask_rcnn_pit\.py, retinanet_pit\.py, unlike\.py$'):
+    with pytest.raises(UserError, match=r' mask_rcnn_pit\.py, retinanet_pit\.py, unlike\.py$'):
         load_config(str(tmp_path / 'zzz.cfg'))
 
 
@@ -80,31 +86,47 @@ def test_an_argument_that_the_config_leaves_at_its_default_can_be_set(cfg, name)
     assert cfg[last] == 'value'
 
 
-def test_a_segmentor_can_be_told_to_slide():
+CUSTOM = 'optim_wrapper.paramwise_cfg.custom_keys'
+
+
+def test_the_multipliers_of_a_parameter_are_set_by_a_part_of_its_name(cfg):
+    overwrite(cfg, {f'{CUSTOM}.neck.lr_mult': 0.1, f'{CUSTOM}.stem.norm.decay_mult': 0})
+    overwrite(cfg, {f'{CUSTOM}.stem.norm.lr_mult': 2})
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    assert keys == {'neck': dict(lr_mult=0.1), 'stem.norm': dict(decay_mult=0, lr_mult=2)}
+
+
+@pytest.mark.parametrize('rest', ['neck.lr_mul', 'neck', 'lr_mult', 'stem.norm.weight'])
+def test_a_custom_key_without_a_multiplier_is_an_error(cfg, rest):
+    with pytest.raises(UserError, match=rf'^--cfg-options {CUSTOM}\.{rest}: .*lr_mult or decay_mult'):
+        overwrite(cfg, {f'{CUSTOM}.{rest}': 0.1})
+
+
+def test_a_segmentor_can_be_set_to_slide():
     cfg = load_config(str(CONFIGS / 'pspnet_pit.py'))
     overwrite(cfg, {'model.test_cfg.mode': 'slide', 'model.test_cfg.crop_size': (512, 512)})
     overwrite(cfg, {'model.test_cfg.stride': (341, 341)})
     assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(341, 341))
-    with pytest.raises(UserError, match="has no 'strid'; did you mean stride"):
+    with pytest.raises(UserError, match=r"'strid'; .*stride"):
         overwrite(cfg, {'model.test_cfg.strid': 341})
 
 
 @pytest.mark.parametrize(
     ('name', 'expected'),
     [
-        ('model.backbon.arch', "model has no 'backbon'; did you mean backbone"),
-        ('model.backbone.with_pc', "model.backbone has no 'with_pc'; did you mean with_cp"),
-        ('train_dataloader.num_worker', "train_dataloader has no 'num_worker'; did you mean num_workers"),
-        ('optim_wrapper.optimizer.lrr', "optim_wrapper.optimizer has no 'lrr'; did you mean lr"),
-        ('default_hooks.checkpoint.intervall', "has no 'intervall'; did you mean interval"),
+        ('model.backbon.arch', "model has no 'backbon'; .*backbone"),
+        ('model.backbone.with_pc', "model.backbone has no 'with_pc'; .*with_cp"),
+        ('train_dataloader.num_worker', "train_dataloader has no 'num_worker'; .*num_workers"),
+        ('optim_wrapper.optimizer.lrr', "optim_wrapper.optimizer has no 'lrr'; .*lr"),
+        ('default_hooks.checkpoint.intervall', "has no 'intervall'; .*interval"),
         ('train_cfg.max_iters', "train_cfg has no 'max_iters'"),  # it counts epochs
-        ('param_scheduler.2.gamma', "param_scheduler is a list of 2; expected 0 to 1, got '2'"),
-        ('param_scheduler.last.gamma', "param_scheduler is a list of 2; expected 0 to 1, got 'last'"),
-        ('model.backbone.arch.dims', "model.backbone.arch is 'tiny', which has no entries"),
-        ('qwertyuiop', "the config has no 'qwertyuiop'$"),
+        ('param_scheduler.2.gamma', "param_scheduler .*0 to 1, got '2'"),
+        ('param_scheduler.last.gamma', "param_scheduler .*0 to 1, got 'last'"),
+        ('model.backbone.arch.dims', "model.backbone.arch is 'tiny'"),
+        ('qwertyuiop', "no 'qwertyuiop'$"),
     ],
 )
-def test_a_name_that_is_nothing_is_refused_with_the_nearest_and_nothing_is_overwritten(cfg, name, expected):
+def test_an_unknown_name_is_an_error_with_the_nearest_and_nothing_is_overwritten(cfg, name, expected):
     seed = cfg.randomness.seed
     with pytest.raises(UserError, match=f'^--cfg-options {name}: .*{expected}'):
         overwrite(cfg, {'randomness.seed': 7, name: 'value'})
@@ -147,19 +169,21 @@ def test_data_in_cocos_layout_is_found(cfg, tmp_path):
     require_data(cfg, LOADERS)
 
 
-def test_what_of_the_data_is_missing_is_said_beside_what_is_there(cfg, tmp_path, monkeypatch):
+def test_missing_data_is_named_beside_what_is_there(cfg, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     layout(tmp_path / 'coco', 'train2017')
     point_data_at(cfg, 'coco')
     with pytest.raises(UserError) as error:
         require_data(cfg, LOADERS)
-    assert str(error.value).splitlines()[:5] == [
-        f'no data at coco, looked for in {tmp_path}/coco. Expected:',
-        '    found    coco/annotations/instances_train2017.json',
-        '    MISSING  coco/train2017/',
-        '    found    coco/annotations/instances_val2017.json',
-        '    found    coco/val2017/',
+    heading, *found = [line.split() for line in str(error.value).splitlines()[:5]]
+    assert f'{tmp_path}/coco.' in heading
+    assert found == [
+        ['found', 'coco/annotations/instances_train2017.json'],
+        ['MISSING', 'coco/train2017/'],
+        ['found', 'coco/annotations/instances_val2017.json'],
+        ['found', 'coco/val2017/'],
     ]
+    assert all(option in str(error.value) for option in ('--data-root', '--sample'))
     require_data(cfg, LOADERS[1:])  # nothing that testing reads is missing
 
 
@@ -180,16 +204,14 @@ def voc(tmp_path):
     return load_config(str(tmp_path / 'own.py'))
 
 
-def test_a_text_configs_arguments_are_known_by_the_names_of_their_classes(voc):
+def test_the_arguments_of_a_text_config_are_those_of_the_classes_that_it_names(voc):
     overwrite(voc, {'model.backbone.drop_path_rate': 0.2, 'val_dataloader.dataset.indices': 4})
     assert voc.model.backbone.drop_path_rate == 0.2
-    with pytest.raises(UserError, match="has no 'drop_path_rat'; did you mean drop_path_rate"):
+    with pytest.raises(UserError, match=r"'drop_path_rat'; .*drop_path_rate"):
         overwrite(voc, {'model.backbone.drop_path_rat': 0.2})
     check_arguments(voc)
     voc.model.backbone.drop_path_rat = 0.1
-    with pytest.raises(
-        UserError, match="TransCNN has no argument 'drop_path_rat'; did you mean drop_path_rate"
-    ):
+    with pytest.raises(UserError, match=r"TransCNN .*'drop_path_rat'; .*drop_path_rate"):
         check_arguments(voc)
 
 
@@ -198,19 +220,21 @@ def test_datasets_inside_others_are_pointed_at_their_data_and_looked_for(voc, tm
     with pytest.raises(UserError) as error:
         require_data(voc, LOADERS)
     said = str(error.value)
-    assert f'no data at {tmp_path}/voc, looked for in {tmp_path}/voc. Expected:' in said
     assert f'MISSING  {tmp_path}/voc/VOC2007/ImageSets/Main/trainval.txt' in said
     assert f'MISSING  {tmp_path}/voc/VOC2012/ImageSets/Main/trainval.txt' in said
 
 
-def test_a_config_without_validation_or_with_data_in_two_places_is_no_surprise(cfg, tmp_path):
+def test_a_config_without_validation_is_pointed_at_its_data(cfg, tmp_path):
     cfg.val_dataloader = cfg.val_evaluator = None
     cfg.pop('data_root')
     point_data_at(cfg, str(tmp_path / 'mine'))
-    with pytest.raises(UserError, match=f'no data at {tmp_path}/mine, '):
+    with pytest.raises(UserError, match=f'{tmp_path}/mine'):
         require_data(cfg, LOADERS)
+
+
+def test_data_in_two_folders_cannot_be_pointed_at_one(cfg):
     cfg.test_dataloader.dataset.data_root = 'other/'
-    with pytest.raises(UserError, match='--data-root x: the datasets of the config lie in several folders: '):
+    with pytest.raises(UserError, match=r'--data-root x: .* data/coco/, other/'):
         point_data_at(cfg, 'x')
 
 

@@ -1,4 +1,4 @@
-"""A dataset begins with the categories that its file has, or says what is wrong with the two."""
+"""A dataset is built with the categories of its file, or an error says how they differ from its classes."""
 
 import json
 from functools import partial
@@ -36,24 +36,12 @@ def test_some_of_the_files_categories_in_its_order_are_the_classes(build):
 
 
 @pytest.mark.parametrize(
-    ('classes', 'categories', 'what'),
+    ('classes', 'categories', 'said'),
     [
-        (
-            ('dog', 'cat'),
-            [(1, 'cat'), (2, 'dog')],
-            'numbers its categories in another order than the classes: cat, dog',
-        ),
-        (('cat', 'dog'), [(1, 'cat'), (2, 'dog'), (3, 'dog')], 'has several categories of one name: dog'),
-        (
-            ('kat', 'dog'),
-            [(1, 'cat'), (2, 'dog')],
-            "has no category for 1 of the 2 classes: 'kat' (perhaps 'cat'); its categories are cat, dog",
-        ),
-        (
-            ('cat', 'kat'),
-            [(1, 'cat'), (2, 'cat')],
-            "has no category for 1 of the 2 classes: 'kat' (perhaps 'cat'); its categories are cat, cat",
-        ),
+        (('dog', 'cat'), [(1, 'cat'), (2, 'dog')], ['order', 'cat, dog']),
+        (('cat', 'dog'), [(1, 'cat'), (2, 'dog'), (3, 'dog')], ['one name', 'dog']),
+        (('kat', 'dog'), [(1, 'cat'), (2, 'dog')], ['1 of the 2 classes', "'kat'", "'cat'", 'cat, dog']),
+        (('cat', 'kat'), [(1, 'cat'), (2, 'cat')], ['1 of the 2 classes', "'kat'"]),
     ],
 )
 @pytest.mark.parametrize(
@@ -65,17 +53,16 @@ def test_some_of_the_files_categories_in_its_order_are_the_classes(build):
     ],
     ids=['alone', 'repeated', 'joined'],
 )
-def test_another_list_of_classes_is_told_however_deep_it_lies(
-    build, tmp_path, classes, categories, what, wrap
+def test_other_classes_than_the_files_are_an_error_however_deep_the_dataset_lies(
+    build, tmp_path, classes, categories, said, wrap
 ):
-    with pytest.raises(UserError) as stop:
+    with pytest.raises(UserError) as error:
         build(classes, categories, wrap=wrap)
-    assert (
-        str(stop.value) == f'{tmp_path}/own.json: {what}. Set metainfo.classes of the datasets to its names'
-    )
+    assert str(error.value).startswith(f'{tmp_path}/own.json: ')
+    assert all(part in str(error.value) for part in [*said, 'metainfo.classes'])
 
 
-def test_wrappers_hold_what_they_are_told_to(build):
+def test_wrapped_datasets_are_repeated_and_joined(build):
     joined = partial(build, ('cat', 'dog'), [(1, 'cat'), (2, 'dog')])
     assert len(joined(wrap=lambda leaf: dict(type=RepeatDataset, dataset=leaf, times=3))) == 3
     assert len(joined(wrap=lambda leaf: dict(type=ConcatDataset, datasets=[leaf, leaf]))) == 2
@@ -88,8 +75,8 @@ def test_wrappers_hold_what_they_are_told_to(build):
 def test_a_file_that_holds_no_annotations_is_named(build, tmp_path, text):
     with pytest.raises(UserError) as stop:
         build(('cat',), text=text)
-    assert str(stop.value).startswith(f'{tmp_path}/own.json: cannot be read as annotations of COCO (')
-    assert str(stop.value).endswith('); tools/check_data.py says what is wrong with it')
+    assert str(stop.value).startswith(f'{tmp_path}/own.json: ')
+    assert 'check_data' in str(stop.value)
 
 
 def test_a_file_without_images_is_a_dataset_of_none(build):

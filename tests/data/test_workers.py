@@ -1,4 +1,4 @@
-"""What ends a process that loads data, and what does not."""
+"""Which signals end a data-loading worker, and which do not."""
 
 import signal
 import subprocess
@@ -30,7 +30,7 @@ def loading():
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_another_process_does_not_end_it(loading, number):
+def test_a_signal_from_another_process_does_not_end_a_worker(loading, number):
     (worker,) = loading._workers
     seen = [next(loading)]
     for _ in range(2):
@@ -39,7 +39,7 @@ def test_another_process_does_not_end_it(loading, number):
     assert torch.cat(seen).tolist() == list(range(400))
 
 
-def test_its_parent_does(loading):
+def test_the_main_process_ends_a_worker(loading):
     (worker,) = loading._workers
     next(loading)
     worker.terminate()

@@ -1,4 +1,4 @@
-"""The pictures at the end of a run: curves over all of its parts, and answers where they belong."""
+"""The pictures at the end of a run: its curves, resumed or not, and its predictions."""
 
 import json
 
@@ -51,7 +51,7 @@ def test_a_resumed_run_continues_the_curves_and_replaces_what_it_repeats(tmp_pat
     assert {step: record['coco/bbox_mAP'] for step, record in scores.items()} == {7: 0.1, 9: 0.2}
 
 
-def test_a_line_that_was_cut_costs_no_more_than_itself(tmp_path):
+def test_a_line_that_was_cut_is_left_out(tmp_path):
     write(tmp_path, 'run', *(trained(step) for step in range(1, 4)))
     file = tmp_path / 'run/vis_data/scalars.json'
     file.write_text(file.read_text()[:-20] + '\n' + json.dumps(trained(4)) + '\n')
@@ -74,7 +74,7 @@ def test_the_scores_of_an_epoch_lie_at_its_last_iteration(tmp_path):
     assert list(_records(tmp_path)[1]) == [100, 200]
 
 
-def test_the_scores_of_a_segmentor_are_scores(tmp_path):
+def test_of_a_segmentors_scores_miou_is_drawn(tmp_path):
     write(
         tmp_path, 'run', trained(10), dict(aAcc=70.0, mIoU=40.0, mAcc=50.0, data_time=0.1, time=0.1, step=10)
     )
@@ -87,7 +87,7 @@ def test_of_cocos_scores_two_are_drawn():
     assert _headline(record) == ['coco/segm_mAP', 'coco/segm_mAP_50']
 
 
-def test_curves_are_drawn_where_the_numbers_are(tmp_path):
+def test_other_losses_are_other_curves(tmp_path):
     pictures = []
     for number, loss in enumerate((1.0, 1.0, 2.0)):
         write(tmp_path / str(number), 'run', trained(1, 3.0), trained(2, loss), scored(2, 0.1))

@@ -16,7 +16,8 @@ from .bundled import bundled_config, config_names
 from .lint import arguments, kinds
 from .settings import LOADERS, RUNNER_KEYS, SETTINGS
 
-MULTIPLIERS = ('lr_mult', 'decay_mult')  # of an optimizer constructor's custom_keys
+CUSTOM_KEYS = '.custom_keys.'  # of an optimizer constructor, by parts of parameters' names
+MULTIPLIERS = ('lr_mult', 'decay_mult')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 
 
@@ -61,18 +62,24 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
                 f'--cfg-options {name}={value}: would be text; give the entries of a dict by their names, '
                 f'such as {name}.type=…'
             )
-    cfg.merge_from_dict(options)
+    for name, value in options.items():
+        place, custom, rest = name.partition(CUSTOM_KEYS)
+        if custom:  # by itself, MMEngine would take the dots of a parameter's name for its own
+            key, _, multiplier = rest.rpartition('.')
+            name, value = place + custom.rstrip('.'), {key: {multiplier: value}}
+        cfg.merge_from_dict({name: value})
 
 
 def _check_name(cfg: Config, name: str) -> None:
     node: Any = config_dict(cfg)
     walked: list[str] = []
     scope = cfg.get('default_scope') or 'mmengine'
-    for part in name.split('.'):
-        if walked[-1:] == ['custom_keys']:  # whose own keys are parts of parameters' names
-            if (last := name.rpartition('.')[2]) not in MULTIPLIERS:
-                raise UserError(f'--cfg-options {name}: expected {" or ".join(MULTIPLIERS)}, got {last!r}')
-            return
+    place, custom, rest = name.partition(CUSTOM_KEYS)
+    key, _, last = rest.rpartition('.')
+    if custom and not (key and last in MULTIPLIERS):
+        expected = ' or '.join(MULTIPLIERS)
+        raise UserError(f'--cfg-options {name}: expected a part of a name and {expected}, got {rest!r}')
+    for part in place.split('.'):
         if isinstance(node, (list, tuple)):
             if not part.isdigit() or int(part) >= len(node):
                 raise UserError(

@@ -50,10 +50,10 @@ class Outcome(NamedTuple):
     err: str
 
     def found(self, word):
-        """The examples of every kind of `word`, 'fault' or 'doubt': {kind: [line, …]}; counts must agree."""
+        """The examples of every kind of 'error' or 'warning': {kind: [line, …]}; counts must agree."""
         kinds, kind = {}, None
         for line in self.out.splitlines():
-            if head := re.fullmatch(r'(fault|doubt)  (.+?): (\d+)(?: \(.*\))?', line):
+            if head := re.fullmatch(r'(error|warning)  (.+?): (\d+)(?: \(.*\))?', line):
                 kind = head[2]
                 if head[1] == word:
                     kinds[kind] = (int(head[3]), [])
@@ -64,8 +64,19 @@ class Outcome(NamedTuple):
             assert count == (5 + int(more[1]) if more else len(lines)), kind
         return {kind: lines for kind, (_, lines) in kinds.items()}
 
-    faults = property(lambda self: self.found('fault'))
-    doubts = property(lambda self: self.found('doubt'))
+    errors = property(lambda self: self.found('error'))
+    warnings = property(lambda self: self.found('warning'))
+
+    def row(self, label):
+        """The cells of a row of the table."""
+        cells = re.search(rf'^│ {label} +│(.*)│$', self.out, re.MULTILINE)[1]
+        return [cell.strip() for cell in cells.split('│')]
+
+    def only(self, kind):
+        """Where and what, of each error, all of this kind: a line without what was expected."""
+        assert (self.code, self.err) == (1, '')
+        assert self.errors.keys() == {kind}
+        return [line.partition('; expected ')[0] for line in self.errors[kind]]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a COCO folder as a whole can be at fault in: its file, lists, ids, categories and images."""
+"""What a COCO folder as a whole can be wrong in: its file, lists, ids, categories and images."""
 
 import os
 
@@ -7,19 +7,11 @@ import pytest
 from small_data import HEIGHT, WIDTH, picture
 
 
-def only(done, kind):
-    """The lines of a kind of fault, which is the only one."""
-    assert (done.code, done.err) == (1, '')
-    assert done.faults.keys() == {kind}
-    return done.faults[kind]
-
-
-def test_a_whole_folder_has_neither_faults_nor_doubts(coco):
+def test_a_whole_folder_has_neither_errors_nor_warnings(coco):
     done = coco.check(masks=True)
-    assert (done.code, done.err, done.faults, done.doubts) == (0, '', {}, {})
-    assert '│ images                    │     3 │   3 │' in done.out
-    assert '│ annotations               │     6 │   6 │' in done.out
-    assert done.out.endswith('ready to train on: no fault, no doubt\n')
+    assert (done.code, done.err, done.errors, done.warnings) == (0, '', {}, {})
+    assert done.row('images') == ['3', '3']
+    assert done.row('annotations') == ['6', '6']
 
 
 # ---- the file ----------------------------------------------------------------------------------------------
@@ -28,35 +20,30 @@ def test_a_whole_folder_has_neither_faults_nor_doubts(coco):
 def test_a_missing_annotation_file(coco):
     coco.check()
     (coco.data / 'train.json').unlink()
-    assert only(coco.recheck(), 'missing annotation files') == [
-        "train.json: no such file; expected COCO's annotations"
-    ]
+    assert coco.recheck().only('missing annotation files') == ['train.json: no such file']
 
 
 @pytest.mark.parametrize(
     ('content', 'came'),
     [
-        (b'{"images": [', 'JSONDecodeError: Expecting value: line 1 column 13 (char 12)'),
-        (b'', 'JSONDecodeError: Expecting value: line 1 column 1 (char 0)'),
-        (b'\xff\xfe', "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0"),
+        (b'{"images": [', 'JSONDecodeError: '),
+        (b'', 'JSONDecodeError: '),
+        (b'\xff\xfe', 'UnicodeDecodeError: '),
         (b'[' * 100_000, 'RecursionError: '),
-        (b'9' * 5000, 'ValueError: Exceeds the limit'),
+        (b'9' * 5000, 'ValueError: '),
     ],
 )
 def test_an_annotation_file_that_is_not_json(coco, content, came):
     coco.check()
     (coco.data / 'train.json').write_bytes(content)
-    [line] = only(coco.recheck(), 'annotation files that are not JSON')
+    [line] = coco.recheck().only('annotation files that are not JSON')
     assert line.startswith(f'train.json: {came}')
-    assert line.endswith("expected COCO's annotations as JSON")
 
 
 def test_json_that_is_no_object(coco):
     coco.check()
     (coco.data / 'train.json').write_text('[1, 2]')
-    assert only(coco.recheck(), 'lists that an annotation file lacks') == [
-        'train.json: [1, 2]; expected an object with images, annotations, categories'
-    ]
+    assert coco.recheck().only('lists that an annotation file lacks') == ['train.json: [1, 2]']
 
 
 @pytest.mark.parametrize('name', ['images', 'annotations', 'categories'])
@@ -64,74 +51,73 @@ def test_a_list_that_the_file_lacks(coco, name):
     coco.train.pop(name)
     done = coco.check()
     assert done.code == 1
-    assert done.faults['lists that an annotation file lacks'] == [
-        f'train.json: no {name}; expected a list `{name}`'
-    ]
+    [line] = done.errors['lists that an annotation file lacks']
+    assert line.startswith(f'train.json: no {name}; ')
     coco.train[name] = None
-    assert f'train.json: {name} null; expected a list `{name}`' in coco.check().out
+    [line] = coco.check().errors['lists that an annotation file lacks']
+    assert line.startswith(f'train.json: {name} null; ')
 
 
 @pytest.mark.parametrize('name', ['images', 'annotations'])
 def test_an_empty_set(coco, name):
     coco.train[name] = []
-    assert coco.check().faults['empty sets'] == [f'train.json: no {name}; expected at least one']
+    [line] = coco.check().errors['empty sets']
+    assert line.startswith(f'train.json: no {name}; ')
 
 
-def test_a_folder_that_is_missing_is_one_fault_and_not_one_an_image(coco):
+def test_a_folder_that_is_missing_is_one_error_and_not_one_an_image(coco):
     (coco.data / 'train').rename(coco.data / 'elsewhere')
-    assert only(coco.check(), 'missing folders') == [
-        'train/: no such folder; expected the images that train.json names'
-    ]
+    assert coco.check().only('missing folders') == ['train/: no such folder']
 
 
 # ---- entries and ids ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ('name', 'change', 'sentence'),
+    ('name', 'change', 'came'),
     [
-        ('images', dict(id='1'), "images[0]: id '1'; expected a whole number"),
-        ('images', dict(id=True), 'images[0]: id true; expected a whole number'),
-        ('images', dict(file_name=None), 'images[0]: file_name null; expected the name of a file'),
-        ('images', dict(file_name=''), "images[0]: file_name ''; expected the name of a file"),
-        ('images', dict(height='30'), "images[0]: height '30'; expected a whole number of pixels"),
-        ('images', dict(width=0), 'images[0]: width 0; expected a whole number of pixels'),
-        ('images', dict(width=40.5), 'images[0]: width 40.5; expected a whole number of pixels'),
-        ('images', dict(width=10**300), 'expected a whole number of pixels'),
-        ('annotations', dict(id=[1]), 'annotations[0]: id [1]; expected a whole number'),
-        ('categories', dict(name=7), 'categories[0]: name 7; expected a name'),
+        ('images', dict(id='1'), "images[0]: id '1'"),
+        ('images', dict(id=True), 'images[0]: id true'),
+        ('images', dict(file_name=None), 'images[0]: file_name null'),
+        ('images', dict(file_name=''), "images[0]: file_name ''"),
+        ('images', dict(height='30'), "images[0]: height '30'"),
+        ('images', dict(width=0), 'images[0]: width 0'),
+        ('images', dict(width=40.5), 'images[0]: width 40.5'),
+        ('images', dict(width=10**300), 'images[0]: width 1000'),
+        ('annotations', dict(id=[1]), 'annotations[0]: id [1]'),
+        ('categories', dict(name=7), 'categories[0]: name 7'),
     ],
 )
-def test_a_malformed_entry(coco, name, change, sentence):
+def test_a_malformed_entry(coco, name, change, came):
     coco.train[name][0].update(change)
     done = coco.check()
     assert done.code == 1
-    [line] = done.faults['malformed entries']
-    assert sentence in line
+    [line] = done.errors['malformed entries']
+    assert line.startswith(f'train.json, {came}')
 
 
 def test_an_entry_that_is_no_object(coco):
     coco.train['annotations'].append('x')
-    assert only(coco.check(), 'malformed entries') == ["train.json, annotations[6]: 'x'; expected an object"]
+    assert coco.check().only('malformed entries') == ["train.json, annotations[6]: 'x'"]
 
 
 @pytest.mark.parametrize(
-    ('name', 'sentence'),
+    ('name', 'line'),
     [
-        ('images', 'train.json, images[3]: id 1; expected an id of its own'),
-        ('annotations', 'train.json, annotations[6]: id 10; expected an id of its own'),
+        ('images', 'train.json, images[3]: id 1'),
+        ('annotations', 'train.json, annotations[6]: id 10'),
     ],
 )
-def test_an_id_that_occurs_twice(coco, name, sentence):
+def test_an_id_that_occurs_twice(coco, name, line):
     coco.train[name].append(dict(coco.train[name][0]))
-    assert only(coco.check(), 'ids and names that occur twice') == [sentence]
+    assert coco.check().only('ids and names that occur twice') == [line]
 
 
 def test_a_category_that_occurs_twice(coco):
     coco.train['categories'].append(dict(id=2, name='fish'))
-    assert only(coco.check(), 'ids and names that occur twice') == [
-        'train.json, categories[3]: id 2; expected an id of its own',
-        "train.json, categories[3]: name 'fish'; expected a name of its own",
+    assert coco.check().only('ids and names that occur twice') == [
+        'train.json, categories[3]: id 2',
+        "train.json, categories[3]: name 'fish'",
     ]
 
 
@@ -139,12 +125,12 @@ def test_a_category_that_occurs_twice(coco):
 def test_an_annotation_of_an_unknown_image_or_category(coco, number):
     said = 'null' if number is None else repr(number)
     coco.train['annotations'][2]['image_id'] = number
-    [line] = only(coco.check(), 'annotations of unknown images')
-    assert line.endswith(f'image_id {said}; expected the id of an image')
+    [line] = coco.check().only('annotations of unknown images')
+    assert line.endswith(f': image_id {said}')
     coco.train['annotations'][2].update(image_id=2, category_id=number)
-    [line] = coco.check().faults['annotations of unknown categories']
+    [line] = coco.check().errors['annotations of unknown categories']
     assert line.startswith("train.json, annotation 20 of image 2 ('b.jpg'): ")
-    assert line.endswith(f'category_id {said}; expected the id of a category')
+    assert f': category_id {said}; ' in line
 
 
 # ---- categories and the config's classes -------------------------------------------------------------------
@@ -153,37 +139,36 @@ def test_an_annotation_of_an_unknown_image_or_category(coco, number):
 def test_a_class_that_is_no_category_with_the_name_that_was_perhaps_meant(coco):
     coco.train['categories'][1]['name'] = 'fishes'
     done = coco.check()
-    assert only(done, 'classes without category') == [
-        "train.json, class 'fish' of the config: no category; expected one of this name; is it 'fishes'?"
-    ]
-    assert done.doubts == {
-        'categories that are none of the classes': [
-            "train.json, category 'fishes': not a class of the config; expected one of its 3 classes"
-        ]
-    }
+    assert done.errors.keys() == {'classes without category'}
+    [line] = done.errors['classes without category']
+    assert line.startswith("train.json, class 'fish' of the config: ")
+    assert line.endswith("'fishes'?")
+    assert done.warnings.keys() == {'categories that are none of the classes'}
+    [line] = done.warnings['categories that are none of the classes']
+    assert line.startswith("train.json, category 'fishes': ")
 
 
 def test_categories_in_another_order_than_the_classes(coco):
     coco.train['categories'].reverse()
-    assert only(coco.check(), 'categories in another order than the classes') == [
-        "train.json, category 'house': becomes label 0; expected 'boat' there, as in the config's classes"
-    ]
+    [line] = coco.check().errors['categories in another order than the classes']
+    assert line.startswith("train.json, category 'house': becomes label 0; expected 'boat' ")
 
 
-def test_a_config_for_some_of_the_classes_is_a_doubt(coco):
+def test_a_config_for_some_of_the_classes_is_a_warning(coco):
     done = coco.check(classes=('boat', 'house'))
-    assert (done.code, done.faults) == (0, {})
-    assert len(done.doubts['categories that are none of the classes']) == 2  # in train and in val
+    assert (done.code, done.errors) == (0, {})
+    assert len(done.warnings['categories that are none of the classes']) == 2  # in train and in val
 
 
-def test_a_class_that_never_occurs_is_a_doubt(coco):
+def test_a_class_that_never_occurs_is_a_warning(coco):
     for annotation in coco.train['annotations']:
         annotation['category_id'] = 2
     done = coco.check()
-    assert (done.code, done.faults) == (0, {})
-    assert done.doubts['classes that never occur'] == [
-        "train.json, class 'fish': no annotation; expected some",
-        "train.json, class 'house': no annotation; expected some",
+    assert (done.code, done.errors) == (0, {})
+    lines = done.warnings['classes that never occur']
+    assert [line.partition(': ')[0] for line in lines] == [
+        "train.json, class 'fish'",
+        "train.json, class 'house'",
     ]
 
 
@@ -192,50 +177,42 @@ def test_a_class_that_never_occurs_is_a_doubt(coco):
 
 def test_a_missing_image(coco):
     (coco.data / 'train' / 'b.jpg').unlink()
-    assert only(coco.check(), 'missing images') == [
-        'train/b.jpg, image 2: no such file; expected a whole image'
-    ]
+    assert coco.check().only('missing images') == ['train/b.jpg, image 2: no such file']
 
 
 def test_a_pipe_in_place_of_an_image_is_not_waited_for(coco):
     (coco.data / 'train' / 'b.jpg').unlink()
     os.mkfifo(coco.data / 'train' / 'b.jpg')
-    assert only(coco.check(), 'missing images') == [
-        'train/b.jpg, image 2: not a file; expected a whole image'
-    ]
+    assert coco.check().only('missing images') == ['train/b.jpg, image 2: not a file']
 
 
 def test_an_image_that_is_none(coco):
     (coco.data / 'train' / 'b.jpg').write_text('<html>404</html>')
-    assert only(coco.check(), 'unreadable images') == [
-        'train/b.jpg, image 2: in no image format that is known; expected a whole image'
-    ]
+    [line] = coco.check().only('unreadable images')
+    assert line.startswith('train/b.jpg, image 2: ')
 
 
 def test_a_truncated_image(coco):
     path = coco.data / 'train' / 'b.jpg'
     path.write_bytes(path.read_bytes()[:-40])
-    [line] = only(coco.check(), 'truncated images')
-    assert line.startswith('train/b.jpg, image 2: image file is truncated')
+    [line] = coco.check().only('truncated images')
+    assert line.startswith('train/b.jpg, image 2: ')
 
 
 def test_an_image_of_another_size_than_annotated(coco):
     cv2.imwrite(str(coco.data / 'train' / 'b.jpg'), picture(0, (HEIGHT + 1, WIDTH, 3)))
-    assert only(coco.check(), 'images of another size than annotated') == [
-        'train/b.jpg, image 2: height 31, width 40; expected height 30, width 40, as in train.json'
-    ]
+    [line] = coco.check().errors['images of another size than annotated']
+    assert line.startswith('train/b.jpg, image 2: height 31, width 40; expected height 30, width 40')
     cv2.imwrite(str(coco.data / 'train' / 'b.jpg'), picture(0, (WIDTH, HEIGHT, 3)))
-    [line] = only(coco.check(), 'images of another size than annotated')
-    assert (
-        'height 40, width 30 (exchanged: by an EXIF tag, which OpenCV obeys, or in the annotations)' in line
-    )
+    [line] = coco.check().only('images of another size than annotated')
+    assert line.startswith('train/b.jpg, image 2: height 40, width 30 (exchanged: by an EXIF tag')
 
 
 @pytest.mark.parametrize('name', ['../val/d.jpg', '/etc/passwd', 'x/../../val/d.jpg', '..'])
 def test_a_file_name_that_leaves_the_folder_is_not_opened(coco, name):
     coco.train['images'][1]['file_name'] = name
-    assert only(coco.check(), 'file names that leave the folder') == [
-        f'train.json, images[1]: file_name {name!r}; expected a name inside train/'
+    assert coco.check().only('file names that leave the folder') == [
+        f'train.json, images[1]: file_name {name!r}'
     ]
 
 
@@ -246,7 +223,7 @@ def test_a_file_name_may_go_through_folders(coco):
     assert coco.check().code == 0
 
 
-def test_an_image_that_is_in_training_and_in_validation_is_a_doubt(coco):
+def test_an_image_that_is_in_training_and_in_validation_is_a_warning(coco):
     for split in (coco.train, coco.val):
         split['images'][0]['file_name'] = 'same.jpg'
         split['images'][1]['file_name'] = 'alike.jpg'
@@ -254,24 +231,22 @@ def test_an_image_that_is_in_training_and_in_validation_is_a_doubt(coco):
         cv2.imwrite(str(coco.data / split / 'same.jpg'), picture(0))
         cv2.imwrite(str(coco.data / split / 'alike.jpg'), picture(len(split)))
     done = coco.check()
-    assert (done.code, done.faults) == (0, {})
-    assert done.doubts == {
-        'images that are in two splits': [
-            'val image same.jpg: the same bytes as in train; expected an image of its own'
-        ]
-    }
+    assert (done.code, done.errors) == (0, {})
+    assert done.warnings.keys() == {'images that are in two splits'}
+    [line] = done.warnings['images that are in two splits']
+    assert line.startswith('val image same.jpg: ')
 
 
 # ---- all of it ---------------------------------------------------------------------------------------------
 
 
-def test_one_fault_does_not_hide_another(coco):
+def test_one_error_does_not_hide_another(coco):
     coco.train['annotations'][0]['bbox'] = None
     coco.train['images'][0]['width'] = None
     coco.val['images'] = 3
     (coco.data / 'train' / 'b.jpg').unlink()
     done = coco.check()
-    assert done.faults.keys() == {
+    assert done.errors.keys() == {
         'malformed boxes',
         'malformed entries',
         'lists that an annotation file lacks',
@@ -285,15 +260,16 @@ def test_examples_are_five_and_from_every_split(coco):
         for annotation in split['annotations']:
             annotation['area'] = 'x'
     done = coco.check()
-    lines = done.faults['malformed areas']
+    lines = done.errors['malformed areas']
     assert [line[:5] for line in lines] == ['train', 'val.j', 'train', 'val.j', 'train', 'and 7']
-    assert '│ fault  malformed areas    │     6 │   6 │' in done.out
-    assert done.out.endswith('not ready to train on: 12 faults, no doubt\n')
+    assert done.row('error  malformed areas') == ['6', '6']
+    assert done.out.splitlines()[-1].startswith('not ready')
+    assert '12 errors, no warning' in done.out
 
 
 def test_names_cannot_steer_the_terminal(coco):
     coco.train['images'][0]['file_name'] = 'a\x1b[2J[bold]\n\u202e\ud800.jpg'
-    [line] = only(coco.check(), 'missing images')
+    [line] = coco.check().only('missing images')
     assert line.startswith(r'train/a\x1b[2J[bold]\n\u202e\ud800.jpg, image 1: no such file')
 
 

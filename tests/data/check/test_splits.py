@@ -4,7 +4,6 @@ import copy
 import io
 import json
 import os
-import re
 import tempfile
 from pathlib import Path
 
@@ -21,43 +20,45 @@ from small_data import CLASSES, coco_split, picture
 from vitdense.data import sample
 from vitdense.data.check import check_config, check_dataset
 from vitdense.data.check.summary import print_summary
+from vitdense.findings import Level
 
 
 @pytest.mark.parametrize('name', ['mask_rcnn_transcnn', 'pspnet_transcnn'])
-def test_the_built_in_data_are_whole(tool, name):
+def test_the_sample_has_no_errors_and_no_warnings(tool, name):
     done = tool(CONFIGS / f'{name}.py', '--sample')
-    assert (done.code, done.err, done.faults, done.doubts) == (0, '', {}, {})
-    assert re.search(rf'│ images +│ +{sample.COUNTS["train"]} │ +{sample.COUNTS["val"]} │', done.out)
-    assert done.out.endswith('ready to train on: no fault, no doubt\n')
+    assert (done.code, done.err, done.errors, done.warnings) == (0, '', {}, {})
+    assert done.row('images') == [str(sample.COUNTS[split]) for split in ('train', 'val')]
 
 
 def test_data_elsewhere_are_named_on_the_command_line(tool, tmp_path):
     done = tool(CONFIGS / 'retinanet_transcnn.py', '--data-root', tmp_path / 'nowhere')
     assert (done.code, done.out) == (2, '')
-    assert done.err == 'error: nowhere: no such folder; name the one with the data by --data-root\n'
+    assert done.err.startswith('error: nowhere: ')
+    assert '--data-root' in done.err
     done = tool(CONFIGS / 'retinanet_transcnn.py', '--data-root', sample.root() / 'coco')
     assert done.code == 1
-    assert len(done.faults['classes without category']) == 6  # five and a count
+    assert len(done.errors['classes without category']) == 6  # five and a count
     done = tool(CONFIGS / 'retinanet_transcnn.py', '--cfg-options', 'data_rot=x')
     assert (done.code, done.err.count('\n')) == (2, 1)
 
 
 @pytest.mark.parametrize(
-    ('change', 'sentence'),
+    ('change', 'said'),
     [
-        (dict(type='CocoPanopticDatasets'), 'the train dataset cannot be built: '),
-        (dict(type='XMLDataset'), "the train dataset is XMLDataset; expected COCO's, or one of images"),
-        (dict(metainfo=dict(classes=[])), 'the train dataset names no classes in its metainfo'),
-        (dict(data_prefix=dict(img_path='train')), 'the train dataset has no data_prefix img'),
+        (dict(type='CocoPanopticDatasets'), 'CocoPanopticDatasets'),
+        (dict(type='XMLDataset'), 'XMLDataset'),
+        (dict(metainfo=dict(classes=[])), 'metainfo'),
+        (dict(data_prefix=dict(img_path='train')), 'data_prefix img'),
     ],
 )
-def test_a_dataset_that_cannot_be_checked_is_one_line(coco, tool, change, sentence):
+def test_a_dataset_that_cannot_be_checked_is_one_line(coco, tool, change, said):
     coco.check()
     with open('config.py', 'a') as config:
         config.write(f'train_dataloader["dataset"].update({change})\n')
     done = tool('config.py')
     assert done.code == 2
-    assert done.err.startswith(f'error: {sentence}')
+    assert done.err.startswith('error: the train dataset ')
+    assert said in done.err
     assert done.err.count('\n') == 1
 
 
@@ -70,12 +71,12 @@ def test_datasets_inside_wrappers_are_checked(coco, tool):
             'train_dataloader["dataset"] = dict(type="RepeatDataset", times=2, dataset=both)\n'
         )
     done = tool('config.py')
-    assert (done.code, done.faults) == (0, {})
+    assert (done.code, done.errors) == (0, {})
     assert '┃ train 1 ┃ train 2 ┃ val ┃' in done.out
-    assert len(done.doubts['images that are in two splits']) == 3
+    assert len(done.warnings['images that are in two splits']) == 3
 
 
-def test_a_terminal_sees_how_far_it_is(coco):
+def test_a_terminal_shows_progress(coco):
     coco.check()
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100)
@@ -149,24 +150,24 @@ def findings_of(folder, content):
     return found
 
 
-def test_the_document_is_whole_before_it_is_damaged(folder):
+def test_the_document_has_no_errors_before_it_is_damaged(folder):
     found = findings_of(folder, json.dumps(WHOLE).encode())
-    assert not any(kind.fault for kind in found.counts)
+    assert not any(kind.level is Level.ERROR for kind in found.counts)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=150)
 @given(whole=damaged())
-def test_a_file_with_anything_in_it_is_told_and_never_stumbled_over(folder, whole):
+def test_no_annotation_file_breaks_the_check(folder, whole):
     findings_of(folder, json.dumps(whole).encode())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(whole=VALUES)
-def test_any_json_is_told_and_never_stumbled_over(folder, whole):
-    assert any(kind.fault for kind in findings_of(folder, json.dumps(whole).encode()).counts)
+def test_other_json_is_an_error(folder, whole):
+    assert any(kind.level is Level.ERROR for kind in findings_of(folder, json.dumps(whole).encode()).counts)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(content=st.binary(max_size=40))
-def test_any_bytes_are_told_and_never_stumbled_over(folder, content):
-    assert any(kind.fault for kind in findings_of(folder, content).counts)
+def test_other_bytes_are_an_error(folder, content):
+    assert any(kind.level is Level.ERROR for kind in findings_of(folder, content).counts)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -27,7 +26,6 @@ from vitdense.data.sample import layout
 from vitdense.data.sample.world import AWKWARD, draw_scene
 
 SPLITS = ('train', 'val')
-PACKAGE = str(Path(sample.__file__).parents[1])
 LONG = {'train': 'training', 'val': 'validation'}
 
 
@@ -231,12 +229,8 @@ def test_mmseg_reads_it_and_the_truth_scores_a_hundred(root):
 
 # ---- safe to write -----------------------------------------------------------------------------------------
 
-# The bare package, without the seconds that importing all of vitdense takes: only its sample is needed here.
 WRITER = """
-import sys, types
-sys.modules['vitdense'] = types.ModuleType('vitdense')
-sys.modules['vitdense'].__path__ = [{package!r}]
-from vitdense.sample import layout
+from vitdense.data.sample import layout
 layout.COUNTS = dict(train={train}, val=8)
 print('ready', flush=True)
 input()
@@ -247,7 +241,7 @@ print(layout.root())
 def _start_writer(cache, train):
     """A process that, at a line of input, writes a world of `train` training images and prints where."""
     environment = os.environ | dict(VITDENSE_CACHE=str(cache))
-    command = [sys.executable, '-c', WRITER.format(package=PACKAGE, train=train)]
+    command = [sys.executable, '-c', WRITER.format(train=train)]
     return subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     )

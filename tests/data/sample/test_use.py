@@ -11,13 +11,13 @@ from vitdense.data.sample.use import CROP, use_sample_data
 from vitdense.errors import UserError
 
 
-def test_a_dataset_inside_another_cannot_be_swapped():
+def test_a_dataset_inside_another_cannot_be_replaced():
     cfg = Config.fromfile(CONFIGS / 'retinanet_pit.py')
     cfg.train_dataloader.dataset = dict(type='RepeatDataset', dataset=cfg.train_dataloader.dataset, times=3)
-    with pytest.raises(UserError, match=r'--sample: .*; train_dataloader\.dataset is a RepeatDataset'):
+    with pytest.raises(UserError, match=r'--sample: .*train_dataloader\.dataset is a RepeatDataset'):
         use_sample_data(cfg)
     cfg.train_dataloader = None
-    with pytest.raises(UserError, match=r'--sample: .*; train_dataloader\.dataset is not there'):
+    with pytest.raises(UserError, match=r'--sample: .*train_dataloader\.dataset'):
         use_sample_data(cfg)
 
 
