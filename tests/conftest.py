@@ -4,11 +4,14 @@ import os
 import sys
 from itertools import count
 
-if processes := os.environ.get('PYTEST_XDIST_WORKER_COUNT'):  # a share of the cores each, said before torch
+# Both before torch is imported: waiting threads leave the cores to the other workers, which get a share each.
+os.environ.setdefault('GOMP_SPINCOUNT', '10000')
+if processes := os.environ.get('PYTEST_XDIST_WORKER_COUNT'):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()  # macOS
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, cores // int(processes))))
 
 import pytest
+from hypothesis import settings
 from line import Line, Mean, loader
 from mmengine.config import Config
 
@@ -17,6 +20,9 @@ from vitdense.engine.runner import VitdenseRunner
 from vitdense.memory import keep_freed_memory
 
 keep_freed_memory()  # as the tools do
+
+settings.register_profile('vitdense', deadline=None)  # the first call of a kernel may take seconds
+settings.load_profile('vitdense')
 
 for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich take a file for a terminal
     os.environ.pop(name, None)
