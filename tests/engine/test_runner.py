@@ -5,13 +5,16 @@ import re
 from pathlib import Path
 from unittest.mock import patch
 
+import mmengine.config.config
 import pytest
 import torch
+from line import Line, Points, loader
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from vitdense.checkpoint import SAFE_GLOBALS, read
+from vitdense.engine.runner import VitdenseRunner
 from vitdense.engine.weights import check_state
 from vitdense.errors import UserError
 
@@ -107,7 +110,9 @@ class Calls:
     ],
     ids=['os.system', 'getattr of a constructor', 'getattr of a type', 'eval'],
 )
-def test_a_checkpoint_with_a_hostile_pickle_executes_nothing(make_runner, saved, tmp_path, monkeypatch, hostile):
+def test_a_checkpoint_with_a_hostile_pickle_executes_nothing(
+    make_runner, saved, tmp_path, monkeypatch, hostile
+):
     monkeypatch.chdir(tmp_path)
     other = rewritten(saved, optimizer=hostile)
     (tmp_path / 'marker').unlink(missing_ok=True)
@@ -171,6 +176,32 @@ def test_a_config_in_the_work_dir_itself_is_not_overwritten(make_runner, tmp_pat
     (tmp_path / 'line.py').write_text('# mine\nmodel = dict(backbone=dict())\n')
     make_runner(tmp_path).load_or_resume()
     assert (tmp_path / 'line.py').read_text().startswith('# mine\n')
+
+
+def test_the_text_of_the_config_is_made_once_in_a_run(tmp_path, monkeypatch):
+    made = []
+    format_code = mmengine.config.config.FormatCode
+    monkeypatch.setattr(
+        mmengine.config.config,
+        'FormatCode',
+        lambda *words, **more: made.append(1) or format_code(*words, **more),
+    )
+    config = tmp_path / 'line.py'
+    config.touch()
+    data = loader(1) | dict(dataset=dict(type=Points))
+    cfg = dict(
+        model=dict(type=Line),
+        work_dir=str(tmp_path / 'run'),
+        train_dataloader=data,
+        train_cfg=dict(by_epoch=False, max_iters=2),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False)),
+        experiment_name=tmp_path.name,
+    )
+    VitdenseRunner.from_cfg(Config(cfg, filename=str(config))).train()
+    assert len(list((tmp_path / 'run').glob('*.pth'))) == 2
+    assert (tmp_path / 'run/line.py').is_file()
+    assert len(made) == 1
 
 
 def test_the_log_is_a_file_and_not_the_terminal(make_runner, capfd):
