@@ -43,7 +43,7 @@ assert not slow, slow
 def test_help_of_every_command_imports_no_torch():
     tools = [CONFIGS.parent / f'tools/{name}.py' for name in (*COMMANDS, *RENAMED) if name != 'configs']
     done = run('-c', HELP, *tools, cwd=CONFIGS.parent)
-    assert (done.returncode, done.stderr) == (0, '')
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count('usage:') == len(tools)
 
 
@@ -69,10 +69,9 @@ def test_without_a_command_the_console_command_lists_them(monkeypatch, capsys, w
 
 def test_an_old_command_works_and_warns_with_the_new_name(call):
     outcome = call('learnability', 'gone.py')
-    assert outcome.code == 2
-    warning, error = outcome.err.splitlines()
-    assert re.fullmatch('warning: learnability .*overfit', warning)
-    assert error.startswith('error: gone.py: ')
+    assert outcome.code == 1
+    assert re.fullmatch('warning: learnability .*overfit\n', outcome.err)
+    assert 'gone.py: no such config' in outcome.out
 
 
 def test_configs_lists_the_configs_and_copies_them_once(call, tmp_path):
@@ -107,7 +106,7 @@ def test_arguments_are_not_abbreviated(call):
 
 @pytest.mark.parametrize('leaf', ['mask_rcnn_pit', 'deeplabv3_vvt'])
 def test_arch_and_its_config_key_give_the_same_config(leaf):
-    by_option = prepared(leaf, '--sample', '--arch', 'tiny' if 'vvt' in leaf else 'b')
+    by_option = prepared(leaf, '--sample', '--arch', 'small' if 'vvt' in leaf else 'b')
     arch = by_option.model.backbone.arch
     by_key = prepared(leaf, '--sample', '--cfg-options', f'model.backbone.arch={arch}')
     assert by_key.to_dict() == by_option.to_dict()
@@ -476,7 +475,7 @@ def test_a_value_that_a_class_refuses_is_a_user_error_with_its_traceback_in_the_
     [
         (
             'configs/retinanet_transcn.py',
-            r'configs/retinanet_transcn\.py: .* retinanet_transcnn\.py$',
+            r'configs/retinanet_transcn\.py: .* retinanet_transcnn\.py',
         ),
         ('nowhere/at_all.py', r'nowhere/at_all\.py: .* nowhere '),
         ('configs/_base_/runtime.py', r'configs/_base_/runtime\.py: .*`model`'),

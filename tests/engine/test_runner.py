@@ -5,13 +5,13 @@ import re
 from pathlib import Path
 from unittest.mock import patch
 
-import mmengine.config.config
 import pytest
 import torch
 from line import Line, Points, loader
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
+from yapf.yapflib import yapf_api
 
 from vitdense.checkpoint import SAFE_GLOBALS, read
 from vitdense.engine.runner import VitdenseRunner
@@ -179,13 +179,13 @@ def test_a_config_in_the_work_dir_itself_is_not_overwritten(make_runner, tmp_pat
 
 
 def test_the_text_of_the_config_is_made_once_in_a_run(tmp_path, monkeypatch):
-    made = []
-    format_code = mmengine.config.config.FormatCode
-    monkeypatch.setattr(
-        mmengine.config.config,
-        'FormatCode',
-        lambda *words, **more: made.append(1) or format_code(*words, **more),
-    )
+    made, format_code = [], yapf_api.FormatCode
+
+    def counted(*words, **more):
+        made.append(words)
+        return format_code(*words, **more)
+
+    monkeypatch.setattr(yapf_api, 'FormatCode', counted)
     config = tmp_path / 'line.py'
     config.touch()
     data = loader(1) | dict(dataset=dict(type=Points))
