@@ -17,11 +17,10 @@ from runs import BRIEF, TABLE, TRAIN, losses, refused, run
 from small import ARCH, CONFIGS, Hostile, workplace
 
 from vitdense.backbones import TransCNN
-from vitdense.cli import COMMANDS, RENAMED, main
-from vitdense.cli.command import model_parser, prepare
+from vitdense.cli import COMMANDS, RENAMED, command, main
 from vitdense.config.bundled import config_names
 from vitdense.data import sample
-from vitdense.errors import UserError
+from vitdense.errors import NotFinite, RankError, Stopped, UserError
 
 LEAF = CONFIGS / 'retinanet_transcnn.py'
 
@@ -62,7 +61,7 @@ def test_without_a_command_the_console_command_lists_them(monkeypatch, capsys, w
     out, err = capsys.readouterr()
     assert end.value.code == (0 if words == ['--help'] else 2)
     if words == ['--help']:
-        assert all(f'\n  {command} ' in out for command in COMMANDS)
+        assert all(f'\n  {name} ' in out for name in COMMANDS)
     else:
         assert 'COMMAND' in err
 
@@ -87,7 +86,7 @@ def test_configs_lists_the_configs_and_copies_them_once(call, tmp_path):
 
 def prepared(*words):
     """The config that a command line makes; its data are not looked for."""
-    return prepare(model_parser('').parse_args(words), ())
+    return command.prepare(command.model_parser('').parse_args(words), ())
 
 
 def test_a_bare_name_is_a_config_of_the_project(call, tmp_path):
@@ -102,6 +101,31 @@ def test_arguments_are_not_abbreviated(call):
     outcome = call('train', LEAF, '--sam')
     assert outcome.code == 2
     assert '--sam' in outcome.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ('error', 'rank', 'code', 'said'),
+    [
+        (UserError('no data'), '0', 2, 'error: no data\n'),
+        (UserError('no data'), '1', 2, ''),  # the main process says it
+        (RankError('no memory'), '1', 2, 'error: no memory\n'),
+        (NotFinite('loss nan'), '1', 3, 'error: loss nan\n'),
+        (Stopped(signal.SIGTERM, 7), '0', 143, 'stopped by SIGTERM after iteration 7, .*--resume.*\n'),
+        (KeyboardInterrupt(), '0', 130, ''),
+    ],
+)
+def test_every_end_has_its_exit_code(monkeypatch, capsys, error, rank, code, said):
+    monkeypatch.setattr(sys, 'argv', ['tool'])
+    monkeypatch.setenv('RANK', rank)
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')  # which is set, and set back here
+
+    def fail(args):
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        command.run(fail, command.make_parser('Fails.'))
+    assert end.value.code == code
+    assert re.fullmatch(said, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize('leaf', ['mask_rcnn_pit', 'deeplabv3_vvt'])

@@ -161,6 +161,7 @@ def test_an_unreadable_file_is_the_same_user_error_from_a_worker(coco, make_runn
     with pytest.raises(UserError) as stop, faults_as_errors(runner):
         list(batches)
     first, hint = str(stop.value).splitlines()
+    del stop  # and with it the loader: the garbage collector would wait five seconds for each worker
     assert re.search(rf'{path.name}: cannot be read: \w', first)
     assert 'check_data' in hint
     assert '--skip-unreadable' in hint
