@@ -3,14 +3,20 @@
 import os
 import sys
 from itertools import count
+from pathlib import PurePath
 
-if processes := os.environ.get('PYTEST_XDIST_WORKER_COUNT'):  # a share of the cores each, said before torch
+# Both before torch is imported: waiting threads leave the cores to the other workers, which get a share each.
+os.environ.setdefault('GOMP_SPINCOUNT', '10000')
+if processes := os.environ.get('PYTEST_XDIST_WORKER_COUNT'):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()  # macOS
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, cores // int(processes))))
 
 import pytest
+from hypothesis import settings
 from line import Line, Mean, loader
 from mmengine.config import Config
+from runs import Outcome
+from small import workplace
 
 from vitdense.cli import main
 from vitdense.engine.runner import VitdenseRunner
@@ -18,18 +24,28 @@ from vitdense.memory import keep_freed_memory
 
 keep_freed_memory()  # as the tools do
 
+settings.register_profile('vitdense', deadline=None)  # the first call of a kernel may take seconds
+settings.load_profile('vitdense')
+
 for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich take a file for a terminal
     os.environ.pop(name, None)
 
 
-COSTLY = {'built', 'trained'}  # fixtures whose tests stay together, so that they are made once
+ONE_WORKER = {'test_configs.py', 'test_finished_run.py', 'test_two_processes.py'}  # their fixtures are costly
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items):
-    for item in items:
-        for name in COSTLY & set(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group(name))
+@pytest.hookimpl(optionalhook=True)  # where xdist is not installed, or switched off
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        """Each test to the next worker that is free, a file with costly fixtures as a whole."""
+
+        def _split_scope(self, nodeid):
+            file = nodeid.partition('::')[0]
+            return file if PurePath(file).name in ONE_WORKER else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture
@@ -40,7 +56,9 @@ def call_tool(monkeypatch, capfd):
         monkeypatch.setattr(sys, 'argv', [f'tools/{command}.py', *map(str, words)])
         capfd.readouterr()
         code = 0
-        with monkeypatch.context() as own:  # a tool's process forces every load to be safe; this one goes on
+        with (
+            monkeypatch.context() as own
+        ):  # a tool's process forces every load to be safe; this one continues
             own.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
             try:
                 main(command)
@@ -49,6 +67,25 @@ def call_tool(monkeypatch, capfd):
         return code, *capfd.readouterr()
 
     return call
+
+
+@pytest.fixture
+def call(call_tool, tmp_path, monkeypatch):
+    """A command in an empty folder with the small config."""
+    workplace(tmp_path)
+
+    def call(command, *words, cwd=tmp_path):
+        monkeypatch.chdir(cwd)
+        return Outcome(*call_tool(command, *words))
+
+    return call
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Curves and predictions, a second of each run, are not drawn."""
+    for name in ('draw_curves', 'draw_predictions'):
+        monkeypatch.setattr(f'vitdense.show.pictures.{name}', lambda *words: None)
 
 
 @pytest.fixture

@@ -65,9 +65,9 @@ class Soak:
         if kind not in self.straight:
             alone = self.folder / f'{kind}-straight'
             alone.mkdir()
-            begun = time.monotonic()
+            started = time.monotonic()
             assert start(alone, kind, 'run').wait(900) == 0
-            self.straight[kind] = alone / 'run', time.monotonic() - begun
+            self.straight[kind] = alone / 'run', time.monotonic() - started
         straight, seconds = self.straight[kind]
         folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=f'{kind}-'))
         run = folder / 'run'
@@ -182,14 +182,14 @@ def main() -> None:
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(args.seed, Path(folder))
-        begun = time.monotonic()
-        while time.monotonic() < begun + 60 * args.minutes:
+        started = time.monotonic()
+        while time.monotonic() < started + 60 * args.minutes:
             soak.restarts()
             for _ in range(5):
                 soak.sizes()
             for _ in range(3):
                 soak.files()
-        minutes = (time.monotonic() - begun) / 60
+        minutes = (time.monotonic() - started) / 60
     table = Table(title=f'{minutes:.0f} minutes, seed {args.seed}', title_justify='left')
     table.add_column('what')
     table.add_column('times', justify='right')

@@ -1,4 +1,4 @@
-"""What a machine does to a run is said in a sentence, and what was learned by then is kept."""
+"""What a machine does to a run is a user error, and the training is saved before."""
 
 import copy
 import os
@@ -33,7 +33,7 @@ class Deadly(Points):
         return super().__getitem__(index)
 
 
-def test_a_loading_process_that_dies_is_told_and_the_run_goes_on_later(make_runner, tmp_path):
+def test_a_killed_worker_is_a_user_error_and_the_run_is_saved_for_resume(make_runner, tmp_path):
     torch.manual_seed(0)
     runner = make_runner(
         train_dataloader=dict(loader(1), dataset=Deadly(), num_workers=1, prefetch_factor=1),
@@ -42,9 +42,9 @@ def test_a_loading_process_that_dies_is_told_and_the_run_goes_on_later(make_runn
     )
     with pytest.raises(UserError) as stop, faults_as_errors(runner):
         runner.train()
-    assert re.match('a process that loads data was ended(?: by Killed)?, ', str(stop.value))
+    assert re.match(r'a data-loading worker was killed( \(Killed\))?, ', str(stop.value))
     kept = runner.iter
-    assert str(stop.value).endswith(f'saved after iteration {kept}; --resume goes on')
+    assert re.search(rf'saved after iteration {kept}; --resume', str(stop.value))
     assert 1 <= kept <= 5
     torch.manual_seed(0)
     whole = make_runner(tmp_path / 'whole', train_cfg=dict(by_epoch=False, max_iters=kept, val_interval=8))
@@ -54,7 +54,7 @@ def test_a_loading_process_that_dies_is_told_and_the_run_goes_on_later(make_runn
     assert all(torch.equal(saved['state_dict'][k], v) for k, v in whole.model.state_dict().items())
 
 
-def test_in_the_middle_of_a_step_nothing_is_saved(make_runner, tmp_path):
+def test_in_the_middle_of_an_iteration_nothing_is_saved(make_runner, tmp_path):
     """A killed worker is reported wherever the run is, also between an optimizer step and the averages."""
 
     class Dies(Hook):
@@ -68,23 +68,21 @@ def test_in_the_middle_of_a_step_nothing_is_saved(make_runner, tmp_path):
         runner.train()
     assert 'saved' not in str(stop.value)
     assert sorted(path.name for path in (tmp_path / 'run').glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
-    assert str(stop.value).endswith('\n  in the middle of an iteration; --resume goes on from iter_2.pth')
+    assert re.search(r'middle of an iteration; --resume .* iter_2\.pth$', str(stop.value))
 
 
-def test_a_full_disk_is_told_and_the_checkpoint_before_is_whole(make_runner, tmp_path):
+def test_a_full_disk_is_a_user_error_and_the_checkpoint_before_is_whole(make_runner, tmp_path):
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run/iter_3.pth.part').symlink_to('/dev/full')  # where every write finds the disk full
     runner = make_runner()
     with pytest.raises(UserError) as stop, faults_as_errors(runner):
         runner.train()
-    assert str(stop.value).endswith(
-        'No space left on device; the checkpoints before are whole, --resume goes on from the newest'
-    )
+    assert re.search('run: No space left on device; .*--resume', str(stop.value))
     assert read(tmp_path / 'run/iter_2.pth', allow=SAFE_GLOBALS)['meta']['iter'] == 2
     assert not any((tmp_path / 'run').glob('iter_3*'))  # nor does a half of it keep the disk full
 
 
-def test_a_fault_of_the_software_keeps_its_traceback(make_runner):
+def test_a_bug_keeps_its_traceback(make_runner):
     runner = make_runner()
 
     def fail(*words):
@@ -144,7 +142,7 @@ def damage(path, how):
 @pytest.mark.parametrize(
     ('which', 'key'), [('coco', 'img_path'), ('maps', 'img_path'), ('maps', 'seg_map_path')]
 )
-def test_a_file_that_cannot_be_read_is_named(request, which, key, how):
+def test_an_unreadable_file_is_named(request, which, key, how):
     dataset = request.getfixturevalue(which)
     path = Path(dataset.get_data_info(2)[key])
     damage(path, how)
@@ -155,19 +153,21 @@ def test_a_file_that_cannot_be_read_is_named(request, which, key, how):
 
 
 @pytest.mark.parametrize('workers', [0, 2])
-def test_from_any_process_it_is_one_sentence(coco, make_runner, workers):
+def test_an_unreadable_file_is_the_same_user_error_from_a_worker(coco, make_runner, workers):
     path = Path(coco.get_data_info(3)['img_path'])
     damage(path, 'text')
     batches = torch.utils.data.DataLoader(SkipUnreadable(coco), num_workers=workers, collate_fn=list)
     runner = make_runner()
     with pytest.raises(UserError) as stop, faults_as_errors(runner):
         list(batches)
-    first, *rest = str(stop.value).splitlines()
-    assert first.endswith(f'{path.name}: cannot be read: in no image format that is known')
-    assert rest == ['  tools/check_data.py finds all such files, --skip-unreadable N goes on without up to N']
+    first, hint = str(stop.value).splitlines()
+    del stop  # and with it the loader: the garbage collector would wait five seconds for each worker
+    assert re.search(rf'{path.name}: cannot be read: \w', first)
+    assert 'check_data' in hint
+    assert '--skip-unreadable' in hint
 
 
-def test_so_many_as_are_asked_for_are_left_out_and_written_down(coco, tmp_path):
+def test_skip_unreadable_skips_so_many_and_lists_them(coco, tmp_path):
     for index in (0, 1, 3):
         damage(Path(coco.get_data_info(index)['img_path']), 'text')
     readable = SkipUnreadable(coco, skips=3, folder=tmp_path)
@@ -181,16 +181,16 @@ def test_so_many_as_are_asked_for_are_left_out_and_written_down(coco, tmp_path):
         readable[2]
     record = (tmp_path / 'unreadable.txt').read_text().splitlines()
     assert len(record) == len(set(record)) == 3
-    assert all(line.endswith(': cannot be read: in no image format that is known') for line in record)
+    assert all(': cannot be read: ' in line for line in record)
 
 
-def test_another_mistake_in_the_pipeline_stays_what_it_is(coco):
+def test_another_exception_in_the_pipeline_stays_what_it_is(coco):
     coco.pipeline.transforms.insert(0, lambda results: results['nothing'])
     with pytest.raises(KeyError, match='nothing'):
         SkipUnreadable(coco)[0]
 
 
-def test_otherwise_it_is_the_dataset(coco):
+def test_the_wrapper_is_otherwise_the_dataset(coco):
     readable = copy.deepcopy(SkipUnreadable(coco))
     assert len(readable) == 4
     assert readable.metainfo is not None

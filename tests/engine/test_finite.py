@@ -1,6 +1,7 @@
-"""A loss that is not finite never becomes a step, and leaves what it takes to find out why."""
+"""A loss that is not finite never becomes a step, and its batch is saved."""
 
 import math
+import re
 from itertools import count
 
 import pytest
@@ -33,15 +34,13 @@ def weights(runner):
     return torch.cat([p.detach().flatten() for p in runner.model.parameters()])
 
 
-def test_the_run_stops_before_the_step_and_says_where_the_batch_is(make_runner, tmp_path):
+def test_a_nan_loss_stops_the_run_before_the_step_and_its_batch_is_saved(make_runner, tmp_path):
     runner = breaks(make_runner(), 2)
     with pytest.raises(NotFinite) as stop:
         runner.train()
     path = tmp_path / 'run/not_finite/iter_2_rank_0.pth'
-    assert str(stop.value) == (
-        f'iteration 2: the loss is not finite: loss nan, loss_other nan; '
-        f'batch, losses and gradient norms in {path}'
-    )
+    assert re.match('iteration 2: the loss .*: loss nan, loss_other nan; ', str(stop.value))
+    assert str(path) in str(stop.value)
     record = torch.load(path, weights_only=True)
     assert math.isnan(record['losses']['loss_other'])
     assert math.isfinite(record['losses']['loss_line'])
@@ -52,16 +51,15 @@ def test_the_run_stops_before_the_step_and_says_where_the_batch_is(make_runner, 
     assert torch.equal(weights(runner), torch.cat([value.flatten() for value in before.values()]))
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step_too(make_runner, tmp_path):
+def test_a_nan_gradient_stops_the_run_before_the_step_too(make_runner, tmp_path):
     # 0, with a slope of 0 · ∞
     runner = breaks(make_runner(), 2, spoil=lambda loss: (0 * loss).sqrt())
     with pytest.raises(NotFinite) as stop:
         runner.train()
     path = tmp_path / 'run/not_finite/iter_2_rank_0.pth'
-    assert str(stop.value) == (
-        f'iteration 2: the loss is finite, its gradient is not: backbone.weight nan, backbone.bias nan; '
-        f'batch, losses and gradient norms in {path}'
-    )
+    said = 'iteration 2: the loss is finite, its gradient is not: backbone.weight nan, backbone.bias nan; '
+    assert str(stop.value).startswith(said)
+    assert str(path) in str(stop.value)
     record = torch.load(path, weights_only=True)
     assert record['losses']['loss_other'] == 0
     assert all(map(math.isnan, record['gradients'].values()))
@@ -69,14 +67,14 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step_too(make_ru
     assert not (tmp_path / 'run/iter_2.pth').exists()
 
 
-def test_a_full_disk_does_not_hide_what_happened(make_runner, tmp_path):
+def test_a_full_disk_does_not_hide_the_nan_loss(make_runner, tmp_path):
     (tmp_path / 'run/not_finite').mkdir(parents=True)
     (tmp_path / 'run/not_finite/iter_2_rank_0.pth').symlink_to('/dev/full')
-    with pytest.raises(NotFinite, match=r'loss nan, .*; the batch could not be written to '):
+    with pytest.raises(NotFinite, match=r'loss nan, .*could not be written .*iter_2_rank_0\.pth'):
         breaks(make_runner(), 2).train()
 
 
-def test_as_many_as_are_allowed_are_skipped_without_a_step(make_runner, tmp_path, capfd):
+def test_skip_not_finite_skips_so_many_steps(make_runner, tmp_path, capfd):
     (tmp_path / 'line.py').touch()
     cfg = Config(
         dict(model=dict(backbone={}), train_dataloader=dict(batch_size=1), skip_not_finite=2),
@@ -91,14 +89,13 @@ def test_as_many_as_are_allowed_are_skipped_without_a_step(make_runner, tmp_path
     assert torch.isfinite(weights(runner)).all()
     assert not torch.equal(weights(runner), torch.cat([value.flatten() for value in third.values()]))
     out = ' '.join(capfd.readouterr().out.split())
-    assert 'skipped iteration 2: the loss is not finite: ' in out
-    assert '; 0 more may be' in out
+    assert re.search('skipped iteration 2: .* up to 1 more .*skipped iteration 3: .* up to 0 more ', out)
 
     with pytest.raises(NotFinite, match='iteration 3: '):
         breaks(make_runner(tmp_path / 'again', cfg=cfg), 1, 2, 3).train()
 
 
-def test_a_batch_becomes_what_is_read_without_running_anything(tmp_path):
+def test_a_saved_batch_loads_with_weights_only(tmp_path):
     boxes = torch.tensor([[1.0, 2.0, 9.0, 8.0]])
     sample = DetDataSample(metainfo=dict(img_path='images/1.jpg', scale_factor=(0.5, 0.5), flip=None))
     sample.gt_instances = InstanceData(

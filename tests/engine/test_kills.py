@@ -11,8 +11,9 @@ import pytest
 from restarts import CONFIGS, damage, different, newest, start, wait_for
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize('kind', CONFIGS)
-def test_a_killed_training_ends_as_one_that_was_not(kind, tmp_path):
+def test_a_killed_and_resumed_training_ends_with_the_same_weights(kind, tmp_path):
     begin = partial(start, tmp_path, kind)
     assert begin('straight').wait(600) == 0, (tmp_path / 'straight.txt').read_text()
 
@@ -24,9 +25,7 @@ def test_a_killed_training_ends_as_one_that_was_not(kind, tmp_path):
     wait_for(process, lambda: newest(killed) >= 3)
     os.killpg(process.pid, signal.SIGTERM)  # to the loading processes too, as clusters do
     assert process.wait(60) == 143
-    stopped = re.search(
-        r'stopped by SIGTERM after iteration (\d+), and saved; --resume goes on', said.read_text()
-    )
+    stopped = re.search(r'SIGTERM after iteration (\d+), .*--resume', said.read_text())
     assert newest(killed) == int(stopped[1])
 
     for _ in range(2):  # at any moment after the next checkpoint

@@ -1,108 +1,224 @@
-"""`--amp` in bfloat16 on a CPU: products in half precision, weights and steps in float32."""
+"""`--amp`: networks compute in half precision, and losses, boxes, scores and weights are float32."""
+
+import copy
 
 import pytest
 import torch
+from line import Line
 from mmengine.config import Config
-from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from torch import nn
 
-from vitdense.engine.precision import (
-    BFloat16OptimWrapper,
-    Float16OptimWrapper,
-    autocast_here,
-    is_mixed,
-    predict_in_amp,
-    train_in_amp,
-)
+from vitdense.checkpoint import SAFE_GLOBALS, read
+from vitdense.engine import precision
+from vitdense.engine.precision import ScaledOptimWrapper, autocast_networks, check_precision, compile_parts
+from vitdense.engine.runner import VitdenseRunner
+from vitdense.errors import UserError
+
+GPU = torch.cuda.is_available()
 
 
-def test_a_forward_pass_is_bfloat16_inside_the_wrapper_and_float32_after_it():
-    model = nn.Linear(4, 2)
-    wrapper = BFloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
-    with wrapper.optim_context(model):
-        assert model(torch.ones(1, 4)).dtype == torch.bfloat16
-    assert model(torch.ones(1, 4)).dtype == torch.float32
+class Heads(nn.Module):
+    """A head of regions, which hands on to heads of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.bbox_head = nn.ModuleList([nn.Linear(4, 2), nn.Linear(4, 2)])
+
+    def forward(self, x):
+        return [head(x) for head in self.bbox_head]
 
 
-def test_a_step_is_close_to_that_of_float32_and_leaves_float32_weights():
-    stepped = []
-    for kind in (BFloat16OptimWrapper, OPTIM_WRAPPERS.get('OptimWrapper')):
-        torch.manual_seed(0)
-        model = nn.Linear(4, 2)
-        before = model.weight.detach().clone()
-        wrapper = kind(torch.optim.SGD(model.parameters(), lr=0.1))
-        with wrapper.optim_context(model):
-            loss = (model(torch.linspace(0, 1, 12).reshape(3, 4)) ** 2).mean()
-        wrapper.update_params(loss)
-        assert model.weight.dtype == torch.float32
-        stepped.append(model.weight.detach() - before)
-    half, full = stepped
-    assert full.abs().max() > 0.01
-    torch.testing.assert_close(half, full, rtol=0.02, atol=1e-3)
-    assert not torch.equal(half, full)
-
-
-def test_gradients_are_accumulated_over_several_batches():
-    model = nn.Linear(1, 1, bias=False)
-    wrapper = BFloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0), accumulative_counts=2)
-    wrapper.initialize_count_status(model, 0, 4)
-    before = model.weight.item()
-    for expected in (before, before - 1.0):
-        with wrapper.optim_context(model):
-            loss = model(torch.ones(1, 1)).sum()
-        wrapper.update_params(loss)
-        assert model.weight.item() == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_config_gets_the_wrapper_of_the_device_and_its_text_reloads(tmp_path):
-    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))))
-    train_in_amp(cfg)
-    cfg.dump(tmp_path / 'dumped.py')
-    reloaded = Config.fromfile(tmp_path / 'dumped.py').optim_wrapper
-    model = nn.Linear(4, 2)
-    wrapper = OPTIM_WRAPPERS.build(reloaded | dict(optimizer=torch.optim.SGD(model.parameters(), lr=0.1)))
-    assert type(wrapper) is (Float16OptimWrapper if torch.cuda.is_available() else BFloat16OptimWrapper)
-
-
-class Cascade(nn.Module):
-    """A network, heads in a list, and something that is made of their answers."""
+class Detector(BaseModel):
+    """Networks, and losses and scores that are made of their outputs."""
 
     def __init__(self):
         super().__init__()
         self.backbone = nn.Linear(4, 4)
-        self.bbox_head = nn.ModuleList([nn.Linear(4, 2), nn.Linear(4, 2)])
-        self.placed = nn.Linear(2, 2)
+        self.roi_head = Heads()
+        self.decode_head = nn.Linear(4, 3)
 
-    def forward(self, x):
-        x = self.backbone(x)
-        answers = [head(x) for head in self.bbox_head]
-        return x, answers, self.placed(sum(answers))
+    def forward(self, x, mode='tensor'):
+        map = self.backbone(x)
+        outputs = [map, *self.roi_head(map), self.decode_head(map)]
+        if mode == 'loss':
+            return {f'loss_{number}': ((output - 1) ** 2).mean() for number, output in enumerate(outputs)}
+        return outputs if mode == 'tensor' else [output.softmax(-1) for output in outputs]
 
 
-@torch.no_grad()
-def test_networks_predict_in_half_precision_and_answer_in_float32():
+@pytest.fixture
+def model():
     torch.manual_seed(0)
-    model, image = Cascade(), torch.randn(3, 4)
-    exact = model.backbone(image)
-    assert not is_mixed(model)
-    predict_in_amp(model, autocast_here())
-    assert is_mixed(model)
-    map, answers, placed = model(image)
-    assert {map.dtype, *(answer.dtype for answer in answers), placed.dtype} == {torch.float32}
-    assert not torch.equal(map, exact)
-    for rounded in (map, *answers):
-        half = torch.float16 if torch.cuda.is_available() else torch.bfloat16
-        assert torch.equal(rounded, rounded.to(half).float())
-    torch.testing.assert_close(map, exact, rtol=0.02, atol=0.02)
-    assert torch.equal(placed, model.placed(sum(answers)))  # in float32 all the way
+    return Detector()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='float16 autocast needs a GPU')
-def test_on_a_gpu_the_loss_is_scaled():
-    model = nn.Linear(4, 2).cuda()
-    wrapper = Float16OptimWrapper(optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+@pytest.fixture
+def image():
+    return torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_networks_return_half_precision_values_as_float32(model, image, dtype):
+    exact = model(image)
+    autocast_networks(model, 'cpu', dtype)
+    for output, full in zip(model(image), exact, strict=True):
+        assert output.dtype == torch.float32
+        assert torch.equal(output, output.to(dtype).float())
+        assert not torch.equal(output, full)
+        torch.testing.assert_close(output, full, rtol=0.03, atol=0.03)
+
+
+def test_losses_and_scores_are_computed_in_float32(model, image):
+    autocast_networks(model, 'cpu', torch.bfloat16)
+    for output, loss in zip(model(image), model(image, 'loss').values(), strict=True):
+        assert loss.dtype == torch.float32
+        assert torch.equal(loss, ((output - 1) ** 2).mean())
+    for output, scores in zip(model(image), model(image, 'predict'), strict=True):
+        assert torch.equal(scores, output.softmax(-1))
+        assert not torch.equal(scores, scores.bfloat16().float())
+
+
+def test_weights_and_gradients_stay_float32(model, image):
+    autocast_networks(model, 'cpu', torch.bfloat16)
+    sum(model(image, 'loss').values()).backward()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_copy_of_the_model_computes_alike(model, image):
+    """As the average of MMEngine's EMAHook is one."""
+    autocast_networks(model, 'cpu', torch.bfloat16)
+    other = copy.deepcopy(model)
+    assert all(torch.equal(a, b) for a, b in zip(model(image), other(image), strict=True))
+    with torch.no_grad():
+        other.backbone.weight.zero_()
+    assert not torch.equal(model(image)[0], other(image)[0])
+
+
+def test_classes_and_state_dict_stay_what_they_were(model):
+    names = [type(module).__qualname__ for module in model.modules()]
+    state = model.state_dict()
+    autocast_networks(model, 'cpu', torch.bfloat16)
+    assert [type(module).__qualname__ for module in model.modules()] == names
+    assert isinstance(model.backbone, nn.Linear)
+    assert model.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert type(Detector().backbone) is nn.Linear  # of another model, nothing has changed
+
+
+# ---- a run ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make(make_runner, tmp_path):
+    """A runner whose config has `amp`."""
+
+    def make(name, amp, **changes):
+        torch.manual_seed(0)
+        (tmp_path / 'line.py').touch()
+        model = dict(model=dict(backbone=dict()), train_dataloader=dict(batch_size=1))
+        cfg = Config(model | (dict(amp=amp) if amp else {}), filename=str(tmp_path / 'line.py'))
+        return make_runner(tmp_path / name, Line(), cfg=cfg, **changes)
+
+    return make
+
+
+def score(runner):
+    return runner.message_hub.get_scalar('val/line/whole_mean').current()
+
+
+def end(folder):
+    return read(folder / 'iter_4.pth', allow=SAFE_GLOBALS)['state_dict']
+
+
+def test_training_validation_and_test_compute_alike(make, tmp_path):
+    mixed, full = make('mixed', 'bfloat16'), make('full', None)
+    mixed.train()
+    full.train()
+    for name, weight in end(tmp_path / 'full').items():
+        half = end(tmp_path / 'mixed')[name]
+        assert half.dtype == torch.float32
+        torch.testing.assert_close(half, weight, rtol=0.05, atol=0.05)
+        assert not torch.equal(half, weight)
+    saved = str(tmp_path / 'mixed/iter_4.pth')
+    tests = dict(
+        test_dataloader=mixed.val_dataloader,
+        test_evaluator=mixed.val_evaluator,
+        test_cfg=dict(),
+        load_from=saved,
+    )
+    scores = {amp: make(f'test-{amp}', amp, **tests).test()['line/whole_mean'] for amp in ('bfloat16', None)}
+    assert scores['bfloat16'] == score(mixed)
+    assert scores[None] != score(mixed)
+
+
+def test_gradients_are_accumulated_over_several_batches(make, tmp_path):
+    optimizer = dict(type='SGD', lr=0.1)
+    make('run', 'bfloat16', optim_wrapper=dict(optimizer=optimizer, accumulative_counts=2)).train()
+    first, second = (read(tmp_path / f'run/iter_{n}.pth', allow=SAFE_GLOBALS)['state_dict'] for n in (1, 2))
+    torch.manual_seed(0)
+    for name, weight in Line().state_dict().items():
+        assert torch.equal(first[name], weight)
+        assert not torch.equal(second[name], weight)
+
+
+def test_amp_takes_the_place_of_the_configs_own_mixed_precision(make):
+    own = dict(type='AmpOptimWrapper', dtype='float16', loss_scale=512.0, optimizer=dict(type='SGD', lr=0.1))
+    runner = make('run', 'bfloat16')
+    assert type(runner.build_optim_wrapper(own)) is OptimWrapper
+
+
+# ---- the choice of a precision ----------------------------------------------------------------------------
+
+
+def test_float16_without_a_gpu_is_a_user_error_that_names_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(UserError, match=r'--amp float16: .*bfloat16'):
+        check_precision('float16')
+    assert check_precision('bfloat16') == 'bfloat16'
+
+
+@pytest.mark.parametrize(
+    ('gpu', 'bfloat16', 'expected'),
+    [(False, False, 'bfloat16'), (True, True, 'bfloat16'), (True, False, 'float16')],
+)
+def test_auto_is_bfloat16_but_on_a_gpu_without_it(monkeypatch, gpu, bfloat16, expected):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation: bfloat16)
+    assert check_precision('auto') == expected
+
+
+def test_another_precision_is_a_user_error_also_in_a_config(tmp_path):
+    with pytest.raises(UserError, match=r'float64: .*bfloat16 or float16'):
+        check_precision('float64')
+    config = dict(model=dict(type=Line), work_dir=str(tmp_path), experiment_name=tmp_path.name)
+    with pytest.raises(UserError, match=r'float64: .*bfloat16 or float16'):
+        VitdenseRunner.from_cfg(Config(dict(config, amp='float64')))
+    assert VitdenseRunner.from_cfg(Config(dict(config, amp='auto'))).cfg.amp == check_precision('auto')
+
+
+@pytest.mark.skipif(not GPU, reason='float16 training needs a GPU')
+def test_on_a_gpu_the_loss_of_float16_is_scaled():
+    model = nn.Sequential(nn.Linear(4, 2)).cuda()
+    autocast_networks(model, 'cuda', torch.float16)
+    wrapper = ScaledOptimWrapper(optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
     with wrapper.optim_context(model):
         answer = model(torch.ones(1, 4).cuda())
-    assert answer.dtype == torch.float16
-    wrapper.update_params(answer.float().sum())
+        assert not torch.is_autocast_enabled('cuda')  # outside the networks
+    assert answer.dtype == torch.float32
+    assert torch.equal(answer, answer.half().float())
+    wrapper.update_params(answer.sum())
     assert wrapper.loss_scaler.get_scale() > 1
+
+
+# ---- compiled ---------------------------------------------------------------------------------------------
+
+
+def test_a_compiler_that_does_not_work_is_a_user_error_before_the_run(monkeypatch):
+    def broken(graph, inputs):
+        raise RuntimeError('no such compiler')
+
+    monkeypatch.setattr(precision, 'BACKEND', broken)
+    with pytest.raises(UserError, match='--compile: '):
+        compile_parts(Detector())

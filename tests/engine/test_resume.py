@@ -1,4 +1,4 @@
-"""A run that goes on has its own seed, and says where its config is another than it was."""
+"""A resumed run has its own seed, and what differs from the config of its start is named."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def end(folder):
     return read(folder / 'iter_8.pth', allow=SAFE_GLOBALS)['state_dict']
 
 
-def test_without_a_seed_of_the_configs_it_goes_on_in_the_order_that_was_drawn(make_runner, tmp_path):
+def test_without_a_seed_in_the_config_a_run_resumes_with_the_one_that_was_drawn(make_runner, tmp_path):
     shuffled = loader(1)
     shuffled['sampler']['shuffle'] = True
     drawn = dict(
@@ -38,35 +38,35 @@ def test_without_a_seed_of_the_configs_it_goes_on_in_the_order_that_was_drawn(ma
     straight, on = end(tmp_path / 'straight'), end(tmp_path / 'on')
     assert all(torch.equal(straight[name], on[name]) for name in straight)
 
-    with pytest.raises(UserError, match=r'iter_3\.pth: was begun with seed \d+, .* randomness\.seed is -1$'):
+    with pytest.raises(UserError, match=r'iter_3\.pth: .* seed \d+, .*; randomness\.seed is -1$'):
         resume_from(Config(dict(randomness=dict(seed=-1))), checkpoint)
 
 
 @pytest.mark.parametrize('contents', [dict(state_dict={}), dict(meta=3), [1], dict(meta=dict(seed='x'))])
-def test_a_file_without_a_seed_is_left_to_the_runner_to_judge(tmp_path, contents):
+def test_a_checkpoint_without_a_seed_changes_no_seed(tmp_path, contents):
     torch.save(contents, tmp_path / 'iter_1.pth')
     cfg = Config(dict(randomness=dict(seed=3)))
     resume_from(cfg, tmp_path / 'iter_1.pth')
     assert cfg.randomness.seed == 3
 
 
-def test_only_what_differs_is_named_with_both_values():
+def test_differences_of_two_configs_are_named_with_both_values():
     cfg = Config.fromfile(CONFIGS / 'mask_rcnn_vvt.py')
-    begun = cfg.pretty_text
-    assert list(differences(begun, begun)) == []
+    before = cfg.pretty_text
+    assert list(differences(before, before)) == []
     cfg.work_dir = cfg.load_from = 'elsewhere'
-    assert list(differences(begun, cfg.pretty_text)) == []
+    assert list(differences(before, cfg.pretty_text)) == []
     cfg.model.backbone.norm_eval = True
     cfg.model.neck.in_channels[1] = 7
     cfg.train_cfg.max_epochs = 24
-    assert sorted(differences(begun, cfg.pretty_text)) == [
+    assert sorted(differences(before, cfg.pretty_text)) == [
         'model.backbone.norm_eval is True, was not set',
         'model.neck.in_channels.1 is 7, was 160',
         'train_cfg.max_epochs is 24, was 12',
     ]
 
 
-def test_the_text_of_a_config_is_not_run(tmp_path):
+def test_differences_do_not_run_the_text_of_a_config(tmp_path):
     marker = tmp_path / 'marker'
     text = f'model = dict(type=__import__("pathlib").Path({str(marker)!r}).touch())\n'
     (reported,) = differences(text, 'model = dict(type=3)\n')

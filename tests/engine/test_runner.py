@@ -1,4 +1,4 @@
-"""A checkpoint loads whole or not at all and runs nothing, and a run that fails to begin harms nothing."""
+"""A checkpoint loads whole or not at all and runs nothing, and a run that cannot start harms nothing."""
 
 import os
 import re
@@ -7,11 +7,14 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from line import Line, Points, loader
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
+from yapf.yapflib import yapf_api
 
 from vitdense.checkpoint import SAFE_GLOBALS, read
+from vitdense.engine.runner import VitdenseRunner
 from vitdense.engine.weights import check_state
 from vitdense.errors import UserError
 
@@ -34,7 +37,7 @@ def weights(runner):
     return {name: tensor.clone() for name, tensor in runner.model.state_dict().items()}
 
 
-def test_the_checkpoint_of_a_run_loads_with_its_histories(make_runner, saved):
+def test_the_checkpoint_of_a_run_loads_with_its_loss_histories(make_runner, saved):
     runner = make_runner()
     before = weights(runner)
     checkpoint = runner.load_checkpoint(str(saved))
@@ -83,7 +86,7 @@ def test_the_checkpoint_of_another_model_is_refused_and_the_model_stays_as_it_is
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(runner).items())
 
 
-def test_equal_keys_and_shapes_are_the_same_model():
+def test_a_state_dict_of_equal_keys_and_shapes_fits():
     check_state(nn.Linear(2, 1), nn.Linear(2, 1).state_dict(), 'file')
 
 
@@ -107,7 +110,9 @@ class Calls:
     ],
     ids=['os.system', 'getattr of a constructor', 'getattr of a type', 'eval'],
 )
-def test_only_what_a_run_saves_is_unpickled(make_runner, saved, tmp_path, monkeypatch, hostile):
+def test_a_checkpoint_with_a_hostile_pickle_executes_nothing(
+    make_runner, saved, tmp_path, monkeypatch, hostile
+):
     monkeypatch.chdir(tmp_path)
     other = rewritten(saved, optimizer=hostile)
     (tmp_path / 'marker').unlink(missing_ok=True)
@@ -117,13 +122,13 @@ def test_only_what_a_run_saves_is_unpickled(make_runner, saved, tmp_path, monkey
 
 
 @pytest.mark.parametrize('contents', [[1, 2], 'text', dict(state_dict=3)], ids=['list', 'text', 'number'])
-def test_a_file_of_something_else_is_said_to_be_no_checkpoint(make_runner, tmp_path, contents):
+def test_a_file_of_something_else_is_not_a_checkpoint(make_runner, tmp_path, contents):
     torch.save(contents, tmp_path / 'other.pth')
-    with pytest.raises(UserError, match=r'other\.pth: not a checkpoint: it holds a '):
+    with pytest.raises(UserError, match=r'other\.pth: not a checkpoint'):
         make_runner().load_checkpoint(str(tmp_path / 'other.pth'))
 
 
-def test_a_resumed_run_has_the_state_of_the_one_that_stopped(make_runner, saved):
+def test_a_resumed_run_ends_as_one_that_never_stopped(make_runner, saved):
     train_cfg = dict(by_epoch=False, max_iters=6, val_interval=2)
     optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
     whole = make_runner(saved.parent / 'whole', train_cfg=train_cfg, optim_wrapper=optim_wrapper)
@@ -142,16 +147,16 @@ def test_a_resumed_run_has_the_state_of_the_one_that_stopped(make_runner, saved)
 
 
 @pytest.mark.parametrize('part', ['meta', 'message_hub', 'optimizer'])
-def test_weights_without_the_state_of_a_run_are_not_resumed(make_runner, saved, part):
+def test_weights_alone_cannot_be_resumed(make_runner, saved, part):
     contents = torch.load(saved, weights_only=False)
     del contents[part]
     torch.save(contents, saved)
     make_runner(load_from=str(saved)).load_or_resume()  # as weights they load
-    with pytest.raises(UserError, match=r'iter_4\.pth: holds weights, but no state of a run'):
+    with pytest.raises(UserError, match=r'iter_4\.pth: holds weights, .*--resume'):
         make_runner(load_from=str(saved), resume=True).train()
 
 
-def test_the_config_in_a_checkpoint_is_dropped_not_run(make_runner, saved, tmp_path, monkeypatch):
+def test_the_config_in_a_checkpoint_is_not_run(make_runner, saved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     meta = torch.load(saved, weights_only=False)['meta']
     other = rewritten(saved, meta=meta | dict(config='open("marker", "w")\n'))
@@ -159,7 +164,7 @@ def test_the_config_in_a_checkpoint_is_dropped_not_run(make_runner, saved, tmp_p
     assert not (tmp_path / 'marker').exists()
 
 
-def test_the_config_is_kept_beside_the_results_once_the_run_can_begin(make_runner, saved, tmp_path):
+def test_the_config_is_copied_to_the_work_dir_once_the_run_can_start(make_runner, saved, tmp_path):
     runner = make_runner(load_from=str(saved))
     kept = tmp_path / 'run' / 'line.py'
     assert not kept.exists()
@@ -167,13 +172,39 @@ def test_the_config_is_kept_beside_the_results_once_the_run_can_begin(make_runne
     assert Config.fromfile(kept).model == dict(backbone=dict())
 
 
-def test_a_config_in_the_work_dir_itself_is_not_written_over(make_runner, tmp_path):
+def test_a_config_in_the_work_dir_itself_is_not_overwritten(make_runner, tmp_path):
     (tmp_path / 'line.py').write_text('# mine\nmodel = dict(backbone=dict())\n')
     make_runner(tmp_path).load_or_resume()
     assert (tmp_path / 'line.py').read_text().startswith('# mine\n')
 
 
-def test_the_runners_log_is_a_file_and_not_the_terminal(make_runner, capfd):
+def test_the_text_of_the_config_is_made_once_in_a_run(tmp_path, monkeypatch):
+    made, format_code = [], yapf_api.FormatCode
+
+    def counted(*words, **more):
+        made.append(words)
+        return format_code(*words, **more)
+
+    monkeypatch.setattr(yapf_api, 'FormatCode', counted)
+    config = tmp_path / 'line.py'
+    config.touch()
+    data = loader(1) | dict(dataset=dict(type=Points))
+    cfg = dict(
+        model=dict(type=Line),
+        work_dir=str(tmp_path / 'run'),
+        train_dataloader=data,
+        train_cfg=dict(by_epoch=False, max_iters=2),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False)),
+        experiment_name=tmp_path.name,
+    )
+    VitdenseRunner.from_cfg(Config(cfg, filename=str(config))).train()
+    assert len(list((tmp_path / 'run').glob('*.pth'))) == 2
+    assert (tmp_path / 'run/line.py').is_file()
+    assert len(made) == 1
+
+
+def test_the_log_is_a_file_and_not_the_terminal(make_runner, capfd):
     runner = make_runner()
     runner.train()
     out, err = capfd.readouterr()
@@ -181,7 +212,7 @@ def test_the_runners_log_is_a_file_and_not_the_terminal(make_runner, capfd):
     assert 'Iter(train) [4/4]' in Path(runner.logger.log_file).read_text()
 
 
-def test_a_checkpoint_that_is_not_written_to_its_end_leaves_the_earlier_one(make_runner, tmp_path):
+def test_a_checkpoint_that_is_cut_by_a_full_disk_leaves_the_earlier_one(make_runner, tmp_path):
     runner = make_runner(tmp_path / 'run')
     runner.train()
     runner.save_checkpoint(str(tmp_path), 'last.pth')

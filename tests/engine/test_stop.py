@@ -24,7 +24,7 @@ def _ctrl_c_is_heard():
 
 
 class Saves:
-    """As much of a runner as is asked: it remembers what it was reported to save."""
+    """As much of a runner as is asked: it remembers what it was asked to save."""
 
     rank, epoch, iter = 0, 2, 6
     hooks = ()
@@ -39,22 +39,22 @@ class Saves:
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_the_iteration_is_finished_saved_and_told(tmp_path, number):
+def test_a_signal_stops_after_the_iteration_with_a_checkpoint(tmp_path, number):
     runner, hook = Saves(tmp_path), StopHook()
     before = signal.getsignal(number)
     with hook.listening():
         hook.after_train_iter(runner, 0)
         assert runner.saved == []
         os.kill(os.getpid(), number)
-        with pytest.raises(Stopped, match=f'stopped by {number.name} after iteration 7, and saved') as stop:
+        with pytest.raises(Stopped, match=f'{number.name} after iteration 7') as stop:
             hook.after_train_iter(runner, 0)
-    assert stop.value.code == 128 + number
+    assert stop.value.exit_code == 128 + number
     assert runner.saved == [(tmp_path / 'iter_7.pth', dict(epoch=2, iter=7))]
     assert (tmp_path / 'last_checkpoint').read_text() == 'iter_7.pth'
     assert signal.getsignal(number) is before
 
 
-def test_a_validation_is_broken_off_with_the_iterations_that_were_done(tmp_path):
+def test_a_signal_in_a_validation_saves_the_iterations_that_were_done(tmp_path):
     runner, hook = Saves(tmp_path), StopHook()
     with hook.listening():
         hook.after_val_iter(runner, 0)
@@ -72,7 +72,7 @@ def test_a_second_signal_stops_at_once_but_not_the_echo_of_the_first(number, err
     with hook.listening():
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)  # as torchrun hands it on
-        assert hook.asked == number
+        assert hook.received == number
         monkeypatch.setattr(time, 'monotonic', lambda: hook.when + 1.01 * ECHO)
         with pytest.raises(error):
             os.kill(os.getpid(), number)
@@ -86,19 +86,19 @@ class Signals(Hook):
     def __init__(self, place, iteration):
         self.place, self.iteration = place, iteration
 
-    def _is_one_of_mine(self, runner, place):
+    def _send(self, runner, place):
         if place == self.place and runner.iter == self.iteration:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self._is_one_of_mine(runner, 'train')
+        self._send(runner, 'train')
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self._is_one_of_mine(runner, 'val')
+        self._send(runner, 'val')
 
 
 @pytest.mark.parametrize(('place', 'iteration'), [('train', 1), ('val', 2)])
-def test_what_goes_on_ends_with_the_weights_and_the_average_of_what_never_stopped(
+def test_a_stopped_and_resumed_run_ends_with_the_weights_and_the_average_of_one_that_never_stopped(
     make_runner, tmp_path, place, iteration
 ):
     """Also from a validation, in which MMEngine's EMAHook has exchanged the two."""

@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from torch import distributed, nn
@@ -10,21 +11,25 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from vitdense.engine.finite import FiniteHook
-from vitdense.engine.processes import average_statistics
+from vitdense.engine.processes import average_statistics, on_main_process
+from vitdense.errors import UserError
 
 
-def _join(rank, work, folder):
+def _join(rank, folder):
     distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
     try:
-        torch.save(work(rank, folder), folder / f'{rank}.pth')
+        torch.save({work.__name__: work(rank, folder) for work in WORK}, folder / f'{rank}.pth')
     finally:
         distributed.destroy_process_group()
 
 
-def in_two(work, folder):
-    """What a function of the rank and a folder gives in each of two processes."""
-    torch.multiprocessing.spawn(_join, (work, folder), nprocs=2)
-    return [torch.load(folder / f'{rank}.pth') for rank in range(2)]
+@pytest.fixture(scope='module')
+def both(tmp_path_factory):
+    """What the functions of WORK gave in each of two processes, by name; they run once for all tests."""
+    folder = tmp_path_factory.mktemp('both')
+    torch.multiprocessing.spawn(_join, (folder,), nprocs=2)
+    results = [torch.load(folder / f'{rank}.pth') for rank in range(2)]
+    return folder, {name: [result[name] for result in results] for name in results[0]}
 
 
 def _norms(rank, folder):
@@ -38,8 +43,8 @@ def _norms(rank, folder):
     return before, model.state_dict()
 
 
-def test_batch_norms_have_the_mean_of_the_processes_statistics(tmp_path):
-    (one, here), (other, there) = in_two(_norms, tmp_path)
+def test_batch_norms_have_the_mean_of_the_processes_statistics(both):
+    (one, here), (other, there) = both[1]['_norms']
     for name in one:
         assert torch.equal(here[name], there[name]), name
         if 'running' in name:
@@ -47,8 +52,8 @@ def test_batch_norms_have_the_mean_of_the_processes_statistics(tmp_path):
     assert not torch.equal(one['0.running_mean'], other['0.running_mean'])
 
 
-def _shared(rank, folder):
-    """Three steps of a model that is shared out, the second with a bad loss in the second process."""
+def _sharded(rank, folder):
+    """Three steps of a sharded model, the second with a bad loss in the second process."""
     torch.manual_seed(0)
     model = nn.Linear(2, 1)
     model.parse_losses = lambda losses: (sum(losses.values()), losses)
@@ -61,7 +66,7 @@ def _shared(rank, folder):
         rank=rank,
         logger=SimpleNamespace(warning=print),
     )
-    hook = FiniteHook(skipped=1)
+    hook = FiniteHook(skips=1)
     hook.before_train(runner)
     weights = []
     for runner.iter in range(3):
@@ -75,10 +80,31 @@ def _shared(rank, folder):
     return weights
 
 
-def test_one_processs_bad_loss_is_a_step_that_none_takes_also_where_the_model_is_shared_out(tmp_path):
-    first, second = in_two(_shared, tmp_path)
+def test_a_nan_loss_in_one_process_is_a_step_that_none_takes(both):
+    folder, results = both
+    first, second = results['_sharded']
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert torch.equal(first[0], first[1])
     assert not torch.equal(first[1], first[2])
-    record = torch.load(tmp_path / 'run/not_finite/iter_2_rank_1.pth', weights_only=True)
+    record = torch.load(folder / 'run/not_finite/iter_2_rank_1.pth', weights_only=True)
     assert math.isnan(record['losses']['loss'])
+
+
+def _choices(rank, folder):
+    """Of each process another answer, and another error."""
+
+    def fail():
+        raise UserError(f'no checkpoint on {rank}')
+
+    answer = on_main_process(lambda: f'iter_{10 - rank}.pth')
+    try:
+        on_main_process(fail)
+    except UserError as error:
+        return answer, str(error)
+
+
+def test_all_processes_get_the_choice_or_the_error_of_the_main_one(both):
+    assert both[1]['_choices'] == [('iter_10.pth', 'no checkpoint on 0')] * 2
+
+
+WORK = (_norms, _sharded, _choices)

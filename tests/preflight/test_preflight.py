@@ -1,4 +1,4 @@
-"""What would end a run late, or end it well on nonsense, is said before its first iteration."""
+"""What would end a run late, or well on nonsense, is found before its first iteration."""
 
 import re
 
@@ -36,20 +36,20 @@ train_dataloader.batch_size = 16
 
 
 @pytest.fixture
-def look(call_tool, tmp_path, monkeypatch):
+def check(call_tool, tmp_path, monkeypatch):
     """`--preflight` on a config with lines added: exit code, output, error output."""
     workplace(tmp_path)
     (tmp_path / 'pspnet.py').write_text(SMALL)
     (tmp_path / 'coco.py').write_text(COCO)
     monkeypatch.chdir(tmp_path)
 
-    def look(config, added='', *words):
+    def check(config, added='', *words):
         path = tmp_path / f'{config}.py'
         path.write_text(f'{path.read_text()}\n{added}\n')
         data = [] if config == 'coco' else ['--sample']
         return call_tool('train', path.name, '--preflight', *data, *words)
 
-    return look
+    return check
 
 
 def findings(out):
@@ -58,8 +58,8 @@ def findings(out):
     return dict(re.match(r' *(\w+)  (.*)', line).groups() for line in after)
 
 
-def test_a_sound_run_is_looked_over_and_not_begun(look, tmp_path):
-    code, out, err = look('tiny')
+def test_a_sound_run_passes_and_is_not_started(check, tmp_path):
+    code, out, err = check('tiny')
     assert (code, err) == (0, '')
     found = findings(out)
     assert list(found) == ['labels', 'maps', 'memory']
@@ -68,12 +68,12 @@ def test_a_sound_run_is_looked_over_and_not_begun(look, tmp_path):
     )
     assert all(name in found['labels'] for name in sample.CLASSES)
     assert found['maps'] == '8 channels at 1/4, 16 channels at 1/8, 24 channels at 1/16, 32 channels at 1/32'
-    assert re.fullmatch(r'about \d\.\d GiB for a batch of 8, this device has \d+\.\d GiB', found['memory'])
+    assert re.fullmatch(r'about \d\.\d GiB for batch size 8, .* \d+\.\d GiB', found['memory'])
     assert not list(tmp_path.rglob('*.pth'))
 
 
-def test_a_segmentor_is_looked_over_too(look):
-    code, out, err = look('pspnet')
+def test_a_sound_segmentor_passes_too(check):
+    code, out, err = check('pspnet')
     assert (code, err) == (0, '')
     assert re.search(r'in 32 samples: (\w+ \d+%, ){5}\d more; \d+\.\d% of pixels ignored', out)
 
@@ -83,129 +83,119 @@ def refused(outcome):
     assert code == 2
     assert err.startswith('error: ')
     assert 'Traceback' not in err
-    return err.removeprefix('error: ').removeprefix('the run cannot begin:\n').strip()
+    return err.removeprefix('error: ').removeprefix('the run cannot start:\n').strip()
 
 
 @pytest.mark.parametrize(
-    ('config', 'added', 'sentence'),
+    ('config', 'added', 'expected'),
     [
         (
             'coco',
             'model.bbox_head.num_classes = 80',
-            'model.bbox_head.num_classes is 80, the data have 5 classes '
-            '(boat, fish, house, starfish and 1 more)',
+            'model.bbox_head.num_classes is 80, .* 5 classes .*boat, fish, house, starfish and 1 more',
         ),
         (
             'coco',
             "val_dataloader.dataset.metainfo = dict(classes=metainfo['classes'][:3])",
-            'the training data have the classes boat, fish, house, starfish and 1 more, the validation data '
-            'boat, fish, house',
+            'training data .* boat, fish, house, starfish and 1 more, .*validation data boat, fish, house$',
         ),
         (
             'tiny',
             'model.neck.in_channels = [8, 16, 24, 48]',
-            'model.neck.in_channels is [8, 16, 24, 48], the backbone gives [8, 16, 24, 32]',
+            r'model.neck.in_channels is \[8, 16, 24, 48\], .* \[8, 16, 24, 32\]$',
         ),
         (
             'pspnet',
             'model.decode_head.in_channels = [16, 24, 64]',
-            'model.decode_head.in_channels comes to 104, the backbone gives 72',
+            'model.decode_head.in_channels .* 104, .* 72$',
         ),
         (
             'pspnet',
             'model.auxiliary_head.in_index = 7',
-            'model.auxiliary_head.in_index is 7, the backbone gives 4 maps',
+            'model.auxiliary_head.in_index is 7, .* 4 maps$',
         ),
         (
             'tiny',
             'model.bbox_head.anchor_generator.strides = [8, 16, 32, 64, 128]\nmodel.neck.start_level = 0\n'
             'model.neck.add_extra_convs = False',
-            'model.bbox_head.anchor_generator.strides says 8 of a map whose stride is 4',
+            'model.bbox_head.anchor_generator.strides .* 8 .* 4$',
         ),
         (
             'tiny',
             'model.bbox_head.anchor_generator.strides = [8, 16, 32]',
-            'model.bbox_head.anchor_generator.strides has 3 levels, the head gets 5 maps',
+            'model.bbox_head.anchor_generator.strides .* 3 .* 5 maps$',
         ),
         (
             'coco',
             f'train_dataloader.dataset.metainfo = dict(classes={("Boat", "lifebouy", *sample.CLASSES[1:4])})',
-            f'{FILE}: has no category for 2 of the 5 classes: '
-            "'Boat' (perhaps 'boat'), 'lifebouy' (perhaps 'lifebuoy'); its categories are boat, fish, house, "
-            'starfish, lifebuoy. Set metainfo.classes of the datasets to its names',
+            f"{FILE}: .* 2 of the 5 classes: 'Boat' .*'boat'.*, 'lifebouy' .*'lifebuoy'.*; .*"
+            'boat, fish, house, starfish, lifebuoy.*metainfo.classes',
         ),
         (
             'coco',
             'train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True, min_size=5000)',
-            f'{FILE}: a dataset of no images: none passes its filter_cfg '
-            '(filter_empty_gt=True, min_size=5000)',
+            f'{FILE}: .*no images.* filter_cfg .*filter_empty_gt=True, min_size=5000',
         ),
         (
             'pspnet',
             'train_dataloader.batch_size = 1',
-            'a batch norm would see one value a channel ([1, 16, 1, 1]): PSPHead needs '
-            'train_dataloader.batch_size=2 or more in each process, it is 1',
+            r'batch norm .*\[1, 16, 1, 1\].* PSPHead .*train_dataloader.batch_size=2 .* it is 1$',
         ),
     ],
 )
-def test_a_fault_stops_the_run(look, config, added, sentence):
+def test_an_error_stops_the_run(check, config, added, expected):
     words = ['--cfg-options', 'train_dataloader.batch_size=1'] if 'batch_size' in added else []
-    said = refused(look(config, added, *words))
-    assert said.split('\n  ')[0] == sentence
+    said = refused(check(config, added, *words))
+    assert re.search(expected, said.splitlines()[0])
 
 
-def test_one_of_several_heads_is_looked_at_like_a_single_one(look):
+def test_one_of_several_heads_is_checked_like_a_single_one(check):
     words = ['--cfg-options', 'model.auxiliary_head.0.num_classes=7']
-    said = refused(look('pspnet', 'model.auxiliary_head = [model.auxiliary_head]', *words))
-    assert said.startswith('model.auxiliary_head.0.num_classes is 7, the data have 9 classes ')
+    said = refused(check('pspnet', 'model.auxiliary_head = [model.auxiliary_head]', *words))
+    assert re.match(r'model\.auxiliary_head\.0\.num_classes is 7, .* 9 classes ', said)
 
 
-def test_a_last_batch_of_one_image_is_found_before_the_epoch_ends_in_it(look):
+def test_a_last_batch_of_one_image_is_found_before_the_epoch_ends_in_it(check):
     sampler = 'train_dataloader.sampler.type=mmengine.dataset.DefaultSampler'
     words = ['--cfg-options', sampler, 'train_dataloader.dataset.indices=5', 'train_dataloader.batch_size=2']
-    assert refused(look('pspnet', '', *words)) == (
-        'a batch norm would see one value a channel ([1, 16, 1, 1]) in the last batch of an epoch, of one '
-        'image; train_dataloader.drop_last=True drops it'
-    )
-    assert look('pspnet', '', *words, 'train_dataloader.drop_last=True')[0] == 0
+    said = refused(check('pspnet', '', *words))
+    assert re.search(r'batch norm .*\[1, 16, 1, 1\].* last batch .*train_dataloader.drop_last=True', said)
+    assert check('pspnet', '', *words, 'train_dataloader.drop_last=True')[0] == 0
 
 
-def test_one_image_fills_a_batch_where_it_comes_again_and_again(look):
+def test_one_image_fills_a_batch_where_it_comes_again_and_again(check):
     words = ['--cfg-options', 'train_dataloader.dataset.indices=1']
-    assert look('pspnet', '', *words)[0] == 0
+    assert check('pspnet', '', *words)[0] == 0
 
 
-def test_labels_that_are_no_class_stop_the_run(look):
-    said = refused(look('pspnet', '', '--cfg-options', 'train_dataloader.dataset.reduce_zero_label=False'))
-    assert re.search(r'32 samples hold the labels 9, the classes are 0 to 8', said)
+def test_labels_that_are_no_class_stop_the_run(check):
+    said = refused(check('pspnet', '', '--cfg-options', 'train_dataloader.dataset.reduce_zero_label=False'))
+    assert re.search(r'32 samples .* labels 9, .* 0 to 8$', said)
 
 
-def test_another_batch_than_the_schedules_is_a_doubt(look):
-    code, out, _ = look('coco')
+def test_another_batch_size_than_the_schedules_is_a_warning(check):
+    code, out, _ = check('coco')
     assert (code, 'recipe' in findings(out)) == (0, False)
-    code, out, _ = look('coco', 'train_dataloader.batch_size = 4')
+    code, out, _ = check('coco', 'train_dataloader.batch_size = 4')
     assert code == 0
-    assert findings(out)['recipe'] == (
-        'doubt: batch 4, the schedule was made for 16: learning rate 0.0001 would become 2.5e-05 with '
-        '--cfg-options auto_scale_lr.enable=True'
-    )
-    code, out, _ = look('coco', '', '--cfg-options', 'auto_scale_lr.enable=True')
+    expected = 'warning: batch size 4, .*batch size 16; auto_scale_lr.enable=True .* 0.0001 → 2.5e-05$'
+    assert re.match(expected, findings(out)['recipe'])
+    code, out, _ = check('coco', '', '--cfg-options', 'auto_scale_lr.enable=True')
     assert (code, 'recipe' in findings(out)) == (0, False)
 
 
-def test_parameters_that_learn_nothing_are_a_doubt_or_make_processes_wait(look, monkeypatch):
+def test_parameters_without_a_gradient_are_a_warning_or_with_several_processes_an_error(check, monkeypatch):
     finest = 'model.decode_head.update(in_index=0, in_channels=8, input_transform=None)'
-    code, out, _ = look('pspnet', f'{finest}\nmodel.auxiliary_head = None')
+    code, out, _ = check('pspnet', f'{finest}\nmodel.auxiliary_head = None')
     assert code == 0
-    idle = r'\d+ parameters get no gradient: (backbone\.stages\.1\.[\w.]+, ){3}\S+ and \d+ more'
-    assert re.fullmatch(f'doubt: {idle}', findings(out)['step'])
+    idle = r'\d+ parameters .*: (backbone\.stages\.1\.[\w.]+, ){3}\S+ and \d+ more'
+    assert re.fullmatch(f'warning: {idle}', findings(out)['step'])
 
     monkeypatch.setattr('vitdense.preflight.step.get_world_size', lambda: 2)
-    waits = '; several processes would wait for them: find_unused_parameters=True'
-    assert re.fullmatch(idle + waits, refused(look('pspnet')))
-    code, out, _ = look('pspnet', 'find_unused_parameters = True')
+    assert re.fullmatch(f'{idle}; .*find_unused_parameters=True', refused(check('pspnet')))
+    code, out, _ = check('pspnet', 'find_unused_parameters = True')
     assert code == 0
-    assert re.fullmatch(f'doubt: {idle}', findings(out)['step'])
+    assert re.fullmatch(f'warning: {idle}', findings(out)['step'])
 
 
 @pytest.fixture
@@ -218,25 +208,25 @@ def weights(tmp_path):
     return path
 
 
-def test_the_share_of_loaded_weights_is_told(look, weights):
+def test_the_share_of_loaded_weights_is_shown_and_nothing_loaded_is_an_error(check, weights):
     init = "model.backbone.init_cfg = dict(type='Pretrained', checkpoint={!r})"
-    code, out, err = look('tiny', init.format(str(weights)))
+    code, out, err = check('tiny', init.format(str(weights)))
     assert (code, err) == (0, '')
     assert findings(out)['loaded'] == 'backbone 100%, neck 0%, bbox_head 0%'
 
     state = torch.load(weights)
     some = {key: value for key, value in state.items() if not key.startswith('stages.2')}
     torch.save(some, weights)
-    code, out, err = look('tiny')
+    code, out, err = check('tiny')
     assert code == 0
     assert 'backbone.stages.1 100%, backbone.stages.2 0%, backbone.stages.3 100%' in findings(out)['loaded']
 
     torch.save({f'encoder.{key}': value for key, value in state.items()}, weights)
-    said = refused(look('tiny'))
-    assert said == f'model.backbone.init_cfg names {weights}, and no weight in it fits by name and shape'
+    said = refused(check('tiny'))
+    assert said.startswith(f'model.backbone.init_cfg names {weights}, ')
 
 
-def test_the_look_leaves_no_trace(look, monkeypatch):
+def test_the_check_leaves_the_model_and_random_numbers_as_they_were(check, monkeypatch):
     """Weights, statistics, gradients and random numbers are as they were."""
     from vitdense.preflight import flight
 
@@ -260,20 +250,20 @@ def test_the_look_leaves_no_trace(look, monkeypatch):
         before['seen'] = True
         return iter(())
 
-    monkeypatch.setattr(flight, 'LOOKS', [first, *flight.LOOKS, last])
-    code, _, err = look('pspnet')
+    monkeypatch.setattr(flight, 'CHECKS', [first, *flight.CHECKS, last])
+    code, _, err = check('pspnet')
     assert (code, err) == (0, '')
     assert before['seen']
 
 
-def test_a_pretrained_file_of_any_part_executes_nothing(look, tmp_path):
+def test_a_pretrained_file_of_any_part_executes_nothing(check, tmp_path):
     """MMEngine's own initialiser tries a refused file again without care."""
     marker = tmp_path / 'marker'
     torch.save(dict(state_dict={}, by=Hostile(marker)), tmp_path / 'neck.pth')
-    said = refused(look('tiny', "model.neck.init_cfg = dict(type='Pretrained', checkpoint='neck.pth')"))
-    assert said.startswith('neck.pth: refused to load: Unsupported ')
+    said = refused(check('tiny', "model.neck.init_cfg = dict(type='Pretrained', checkpoint='neck.pth')"))
+    assert said.startswith('neck.pth: refused to load: ')
     assert not marker.exists()
     torch.load(tmp_path / 'neck.pth', weights_only=False)  # the trap is real
     assert marker.exists()
     (tmp_path / 'neck.pth').write_bytes(b'PK\x03\x04 and then nothing')
-    assert refused(look('tiny')).startswith('neck.pth: damaged or not a checkpoint')
+    assert refused(check('tiny')).startswith('neck.pth: damaged ')

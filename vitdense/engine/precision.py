@@ -41,7 +41,7 @@ def check_precision(name: str) -> str:
             'float16' if gpu and not torch.cuda.is_bf16_supported(including_emulation=False) else 'bfloat16'
         )
     if name not in PRECISIONS:
-        raise UserError(f'--amp {name}: expected {" or ".join(PRECISIONS)}')
+        raise UserError(f'--amp {name}: expected auto, {" or ".join(PRECISIONS)}')
     if name == 'float16' and not gpu:
         raise UserError('--amp float16: needs a GPU, and there is none; --amp bfloat16 runs on a CPU')
     return name

@@ -27,7 +27,7 @@ from ..errors import UserError
 from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
 from .checkpoints import SafeCheckpointHook, SafePoints
 from .finite import FiniteHook
-from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks
+from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
 from .resume import PositionHook
 from .weights import WeightRecord, check_state, read_checkpoint
@@ -77,8 +77,10 @@ class VitdenseRunner(Runner):
         """Build a runner as MMEngine does; the config is not changed afterwards.
 
         Raises:
-            UserError: what a class of the config refused; the traceback is in the log.
+            UserError: what a class of the config refused; the traceback is in the log. Or its `amp`.
         """
+        if amp := cfg.get('amp'):
+            cfg.amp = check_precision(amp)
         with buildable(cfg.filename):
             return super().from_cfg(FinalConfig.of(cfg))
 
