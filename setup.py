@@ -41,9 +41,9 @@ setup(
         'torchvision>=0.23',
         'timm>=1.0.9',
         'safetensors>=0.4',
-        'onedl-mmengine>=0.10.8',
+        'onedl-mmengine>=0.10.9',
         'onedl-mmcv>=2.3',  # brings OpenCV
-        'onedl-mmdetection>=3.4',
+        'onedl-mmdetection>=3.4.7',  # earlier ones need faster-coco-eval and do not say so
         'onedl-mmsegmentation>=1.3',
         'matplotlib>=3.8',
         'numpy>=1.26',

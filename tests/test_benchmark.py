@@ -150,7 +150,7 @@ def test_several_sizes_show_how_a_model_grows(tool):
     )
     assert (code, err) == (0, '')
     assert 'forward, 1×3×64×64, float32, memory kept' in out
-    assert 'growth from 64×64' in out
+    assert 'scaling from 64×64' in out
     small, large = (run['models']['VVT:tiny'] for run in json.loads(Path('found.json').read_text())['runs'])
     for key, times in (('multiply_adds', 4), ('memory', 4)):  # of a backbone that is linear in pixels
         assert large[key] / small[key] == pytest.approx(times, rel=0.05)

@@ -15,12 +15,17 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 from .errors import UserError
 
 aten = torch.ops.aten
 LAYERS = {aten.convolution, aten.mm, aten.addmm}  # a convolution's or a linear layer's
+if (attention := getattr(aten, '_scaled_dot_product_flash_attention_for_cpu', None)) is not None:
+    # torch before 2.15 does not count attention on the CPU
+    flop_registry.setdefault(
+        attention, lambda q, k, v, *args, **kwargs: sdpa_flop_count(q.shape, k.shape, v.shape)
+    )
 SIZES = dict(mmdet=(800, 1280), mmseg=(512, 512))
 
 

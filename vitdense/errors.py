@@ -5,6 +5,7 @@
 2         `UserError`: command, config, data, file or machine; explained in one line on stderr
 3         `NotFinite`: a loss or a gradient was not finite, and no step was taken
 130, 143  `Stopped`: by Ctrl-C, by SIGTERM; a training has saved itself
+141       nobody reads the output any more, as after `| head`
 """
 
 import signal

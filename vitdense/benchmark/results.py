@@ -118,7 +118,7 @@ def times_table(found: Mapping[str, Any]) -> Table:
 def scaling_table(runs: Sequence[Mapping[str, Any]]) -> Table:
     """How many times the first size's multiply-adds, time and memory each model takes at the others."""
     first = runs[0]
-    table = Table(title=f'growth from {_size(first)}', title_justify='left')
+    table = Table(title=f'scaling from {_size(first)}', title_justify='left')
     for column in ('model', 'size'):
         table.add_column(column)
     for column in ('pixels', 'multiply-adds', 'time', 'memory'):

@@ -38,16 +38,21 @@ def make_parser(description: str, **options: Any) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, allow_abbrev=False, **options)
 
 
-def model_parser(description: str) -> argparse.ArgumentParser:
-    """The arguments that all commands that run a model share."""
+def model_parser(description: str, work_dir: str) -> argparse.ArgumentParser:
+    """The arguments that all commands that run a model share.
+
+    Args:
+        description: of the command.
+        work_dir: its default, for the help.
+    """
     p = data_parser(description)
     p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
-    p.add_argument('--work-dir', metavar='DIR', help='where results go (default: work_dirs/<config>)')
+    p.add_argument('--work-dir', metavar='DIR', help=f'where results go (default: {work_dir})')
     p.add_argument(
         '--amp',
         nargs='?',
         const='auto',
-        choices=['auto', 'bfloat16', 'float16'],
+        type=_precision,
         metavar='PRECISION',
         help='mixed precision: bfloat16, or float16 on a GPU without bfloat16; --amp float16 chooses',
     )
@@ -90,6 +95,14 @@ def _integer(text: str, least: int) -> int:
     return int(text)
 
 
+def _precision(text: str) -> str:
+    if text not in ('auto', 'bfloat16', 'float16'):
+        raise argparse.ArgumentTypeError(
+            f'expected bfloat16 or float16, got {text}; the config comes before: CONFIG --amp'
+        )
+    return text
+
+
 def run(command: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser) -> None:
     """Parse the command line and run a command; a user error is one line on stderr (`errors.py`)."""
     # whatever loads a torch file from here on, also MMEngine, executes nothing from it
@@ -106,6 +119,9 @@ def run(command: Callable[[argparse.Namespace], None], p: argparse.ArgumentParse
         if main_process or isinstance(error, RankError):
             print(f'error: {error}', file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a shell has it
     except OSError as error:  # a path that is not there, is no folder, or may not be written to
         if not error.filename:
             raise

@@ -10,7 +10,7 @@ from .launch import join
 
 
 def main() -> None:
-    p = model_parser('Score a checkpoint on the validation images.')
+    p = model_parser('Score a checkpoint on the validation images.', 'work_dirs/<config>-test, or -2, -3, …')
     p.add_argument('checkpoint', help='.pth file of a training run')
     p.add_argument(
         '--dials',

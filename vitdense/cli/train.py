@@ -11,7 +11,8 @@ from .launch import join
 
 def main() -> None:
     p = model_parser(
-        'Train a detector or a segmentor; at the end its checkpoint, its curves and its predictions.'
+        'Train a detector or a segmentor; at the end its checkpoint, its curves and its predictions.',
+        'work_dirs/<config>, or -2, -3, …',
     )
     p.add_argument(
         '--resume',

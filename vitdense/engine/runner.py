@@ -1,6 +1,8 @@
 """MMEngine's runner, quiet on the terminal and strict about what it loads, builds and saves."""
 
+import errno
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
@@ -154,6 +156,9 @@ class VitdenseRunner(Runner):
         if is_main_process():
             with part.open('rb') as file:
                 os.fsync(file.fileno())
+            if not zipfile.is_zipfile(part):  # torch before 2.10 does not notice a full disk
+                part.unlink()
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
             part.replace(Path(out_dir, filename))
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
