@@ -13,14 +13,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import timm
 import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from .backbones.pyramid import Pyramid
 from .layers.position import fit_table
 
 # The wrappings in use, in the order in which they are looked for; the released files hold one of them.
@@ -92,7 +92,7 @@ def unwrap(contents: Any, name: str) -> Mapping[str, Tensor]:
     return contents
 
 
-def load_released(backbone: nn.Module, source: str | Path | Mapping[str, Any]) -> None:
+def load_released(backbone: Pyramid, source: str | Path | Mapping[str, Any]) -> None:
     """Load the weights that a backbone's authors released.
 
     Args:
@@ -155,7 +155,7 @@ class ReleasedInit:
     def __init__(self, checkpoint: str):
         self.checkpoint = checkpoint
 
-    def __call__(self, module: nn.Module) -> None:
+    def __call__(self, module: Pyramid) -> None:
         load_released(module, self.checkpoint)
         if hasattr(module, '_params_init_info'):  # MMEngine's record, in its log, of what set which parameter
             update_init_info(module, f'{type(self).__name__}: loaded from {self.checkpoint}')
@@ -163,6 +163,8 @@ class ReleasedInit:
 
 def _contents(source: str) -> Any:
     if source.startswith('timm:'):
+        import timm  # here, as it takes more than a second, most of it torchvision's
+
         try:
             return timm.create_model(source.removeprefix('timm:'), pretrained=True).state_dict()
         except Exception as error:  # timm's own, the download's, the hub's
@@ -197,10 +199,10 @@ def _fits(theirs: Tensor, ours: Tensor) -> bool:
     """Equal shapes, up to the trailing ones by which a 1×1 convolution differs from a linear layer."""
 
     def trimmed(shape: torch.Size) -> list[int]:
-        shape = list(shape)
-        while shape and shape[-1] == 1:
-            shape.pop()
-        return shape
+        sides = list(shape)
+        while sides and sides[-1] == 1:
+            sides.pop()
+        return sides
 
     same_kind = theirs.is_floating_point() == ours.is_floating_point()
     return same_kind and trimmed(theirs.shape) == trimmed(ours.shape)
