@@ -18,20 +18,13 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from safetensors.torch import save_file
 from small import Hostile
+from small_backbones import SMALL
 from torch import Tensor
 
 from vitdense.backbones import TransCNN
 from vitdense.checkpoint import load_released, read
 
-ARCH = dict(
-    dims=(8, 16, 24, 32),
-    depths=(1, 1, 2, 1),
-    head_dim=8,
-    expansions=(2, 2, 2, 2),
-    grid_sizes=(8, 8, 8, 1),
-    pool_ratios=(8, 4, 2, 1),
-    kernel_sizes=(5, 3, 5, 3),
-)
+ARCH = SMALL['TransCNN'].arch
 
 # Ours on the left, the authors' on the right.
 AUTHORS_NAMES = [
@@ -59,9 +52,9 @@ def released(seed: int = 1, arch: dict | str = ARCH) -> dict[str, Tensor]:
     return state
 
 
-def network(**words: Any) -> TransCNN:
+def network(**arguments: Any) -> TransCNN:
     torch.manual_seed(0)
-    return TransCNN(**{'arch': ARCH, **words})
+    return TransCNN(**{'arch': ARCH, **arguments})
 
 
 def holds(backbone: TransCNN, state: dict[str, Tensor]) -> bool:
@@ -78,9 +71,9 @@ def snapshot(backbone: TransCNN) -> dict[str, Tensor]:
     return {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
 
 
-def refused(source: Any, match: str, **words: Any) -> str:
+def refused(source: Any, match: str, **arguments: Any) -> str:
     """The message with which a source is refused, by a backbone that stays as it was, bit for bit."""
-    backbone = network(**words)
+    backbone = network(**arguments)
     before = snapshot(backbone)
     with pytest.raises(ValueError, match=match) as error:
         load_released(backbone, source)

@@ -11,10 +11,9 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import timm
 import torch
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model.weight_init import update_init_info
@@ -22,11 +21,9 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from safetensors.torch import load_file
 from torch import Tensor
 
+from .backbones.pyramid import Pyramid
 from .layers.position import fit_table
 from .mmengine_internals import records_initialization
-
-if TYPE_CHECKING:
-    from .backbones.pyramid import Pyramid
 
 # The wrappings in use, in the order in which they are looked for; the released files hold one of them.
 WRAPPERS = ('state_dict', 'model', 'model_ema')
@@ -122,7 +119,7 @@ def unwrap(contents: Any, name: str) -> Mapping[str, Tensor]:
     return contents
 
 
-def load_released(backbone: 'Pyramid', source: str | Path | Mapping[str, Any]) -> None:
+def load_released(backbone: Pyramid, source: str | Path | Mapping[str, Any]) -> None:
     """Load the weights that a backbone's authors released.
 
     Args:
@@ -185,7 +182,7 @@ class ReleasedInit:
     def __init__(self, checkpoint: str):
         self.checkpoint = checkpoint
 
-    def __call__(self, module: 'Pyramid') -> None:
+    def __call__(self, module: Pyramid) -> None:
         load_released(module, self.checkpoint)
         if records_initialization(module):
             update_init_info(module, f'{type(self).__name__}: loaded from {self.checkpoint}')
@@ -193,6 +190,8 @@ class ReleasedInit:
 
 def _contents(source: str) -> Any:
     if source.startswith('timm:'):
+        import timm  # here, as it takes more than a second, most of it torchvision's
+
         try:
             return timm.create_model(source.removeprefix('timm:'), pretrained=True).state_dict()
         except Exception as error:  # timm's own, the download's, the hub's

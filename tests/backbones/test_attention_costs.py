@@ -4,7 +4,7 @@ from math import ceil
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -25,6 +25,7 @@ def multiply_adds(make, *inputs):
         return cost(make().eval(), *(torch.empty(shape) for shape in inputs))[0].multiply_adds
 
 
+@settings(max_examples=20, deadline=None)
 @given(SIDES, SIDES, st.sampled_from([(7, 8), (8, 4), (14, 2)]))
 def test_hierarchical_attention(height, width, sides):
     """TransCNN, HAT-Net: inside grids of g × g, linear; to the map pooled by r, quadratic over r²."""
@@ -39,6 +40,7 @@ def test_hierarchical_attention(height, width, sides):
     assert counted == BATCH * (layers + attention)
 
 
+@settings(max_examples=20, deadline=None)
 @given(SIDES, SIDES)
 def test_hierarchical_attention_of_one_step(height, width):
     """The last stage's: among all pixels."""
@@ -49,6 +51,7 @@ def test_hierarchical_attention_of_one_step(height, width):
     assert counted == BATCH * (4 * dim**2 * pixels + 2 * pixels**2 * dim)
 
 
+@settings(max_examples=20, deadline=None)
 @given(SIDES, SIDES)
 def test_vicinity_attention(height, width):
     """VVT: linear in the pixels N: 2 · N · d² a head for the keys and values, as much for the queries."""
@@ -66,6 +69,7 @@ def test_vicinity_attention(height, width):
     assert counted == BATCH * (layers + attention)
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 3000))
 def test_self_attention(tokens):
     """PiT: among all tokens of a stage."""
@@ -73,6 +77,7 @@ def test_self_attention(tokens):
     assert counted == BATCH * (4 * 32**2 * tokens + 2 * tokens**2 * 32)
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(10, 3000), st.sampled_from([0.3, 0.5, 0.75, 1]))
 def test_a_block_that_prunes_pays_one_row_for_the_choice(tokens, keep_rate):
     """SuperViT: the class token's scores, then the MLP of the tokens that are kept."""
@@ -86,6 +91,7 @@ def test_a_block_that_prunes_pays_one_row_for_the_choice(tokens, keep_rate):
     assert counted == BATCH * (attention + scores + 8 * dim**2 * kept)
 
 
+@settings(max_examples=20, deadline=None)
 @given(SIDES, SIDES)
 def test_window_attention(height, width):
     """DualToken-ViT's comparison."""
@@ -95,6 +101,7 @@ def test_window_attention(height, width):
     assert counted == BATCH * (3 * dim**2 * in_windows + 2 * in_windows * 49 * dim)
 
 
+@settings(max_examples=20, deadline=None)
 @given(SIDES, SIDES, st.sampled_from(['mlp', 'mix']))
 def test_position_aware_tokens(height, width, token_mlp):
     """DualToken-ViT: 49 tokens among themselves, and every pixel to 49 tokens: linear in the pixels."""

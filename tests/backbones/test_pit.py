@@ -8,15 +8,14 @@ import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from small_backbones import SMALL
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitdense.backbones.pit import PiT
 from vitdense.checkpoint import load_released
 
 REFERENCE = Path(__file__).parents[1] / 'reference'
-ARCH = dict(
-    image_size=80, patch_size=16, stride=8, head_dim=8, heads=(2, 4, 8), depths=(1, 2, 1), mlp_ratio=4
-)
+ARCH = SMALL['PiT'].released_arch
 
 
 @pytest.fixture(scope='module')
@@ -46,7 +45,7 @@ def test_numbers_are_those_of_the_authors_code(reference, i):
     for stage, ours in enumerate(maps, 1):
         assert matches(ours, reference[f'output.{i}.stage{stage}'])
 
-    state = pit.start(image)
+    state = pit.initial_state(image)
     for stage in pit.stages:
         state = stage(state)
     token = F.layer_norm(state[1], (64,), theirs['norm.weight'], theirs['norm.bias'], 1e-6)
@@ -129,6 +128,11 @@ def test_positions_are_resampled_when_either_side_of_the_grid_differs(size):
     assert torch.equal(x, expected)
 
 
+def test_without_padding_an_image_smaller_than_a_patch_is_refused():
+    with pytest.raises(ValueError, match=r'\(1, 3, 16, 15\), is smaller than a patch of 16 pixels'):
+        PiT(ARCH, padded=False)(torch.zeros(1, 3, 16, 15))
+
+
 @torch.no_grad()
 def test_the_class_token_is_seen_by_the_pixels(reference):
     pit = PiT(ARCH).eval()
@@ -185,5 +189,5 @@ def test_stages_that_are_not_needed_are_not_built(reference):
 
 def test_drop_path_rates_are_those_of_the_authors_code():
     pit = PiT('ti', drop_path_rate=0.12)
-    drops = [getattr(block.drop_path, 'drop_prob', 0.0) for stage in pit.stages for block in stage.blocks]
+    drops = [block.drop_path.drop_prob for stage in pit.stages for block in stage.blocks]
     assert drops == pytest.approx([0.12 * i / 12 for i in range(12)])

@@ -1,16 +1,13 @@
-"""What every backbone promises, a sentence a test, shown on a small network of each.
-
-A new backbone is a row of SMALL.
-"""
+"""What every backbone promises, a sentence per test, shown on the small networks of `small_backbones`."""
 
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -18,166 +15,41 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS
+from small_backbones import SETTINGS, SMALL, batch_norms, build, images, row_of, shared
 from torch import Tensor, nn
 from torch.export import Dim, export
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from vitdense.backbones import VVT, DualTokenViT, HATNet, PiT, SuperViT, TransCNN
-from vitdense.backbones.pyramid import Pyramid
+from vitdense import backbones
+
+EVERY = pytest.mark.parametrize('name', SETTINGS)
+EVERY_CLASS = pytest.mark.parametrize('name', SMALL)
+TWO = pytest.mark.parametrize('name', ['TransCNN', 'SuperViT'])  # for what the base class does; one overrides
+NIGHTLY = pytest.mark.nightly
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+DEVICES = pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=NO_GPU)])
 
 
-class Small(NamedTuple):
-    """A backbone and the variant of it that is tested."""
-
-    backbone: type[Pyramid]
-    arch: dict[str, Any]
-    channels: list[int]
-    strides: list[int]
-    words: dict[str, Any] = {}
-    """What else its constructor is told."""
-    idle: tuple[str, ...] = ()
-    """Prefixes of parameters that some images leave without influence: their gradient may be all zeros."""
-
-
-_SUPERVIT = dict(
-    arch=dict(
-        image_sizes=(32, 48, 64),
-        patch_size=16,
-        dim=32,
-        depth=6,
-        heads=2,
-        mlp_ratio=2,
-        pruned_blocks=(1, 3, 4),
-    ),
-    channels=[8, 16, 32, 32],
-    strides=[4, 8, 16, 32],
-    idle=('stem.positions.',),  # of several tables an image takes one
-)
-_DUALTOKEN = dict(
-    arch=dict(
-        dims=(8, 16, 24),
-        depths=(1, 2, 1),
-        heads=(1, 2, 3),
-        mlp_ratios=(2, 2, 2),
-        kernel_sizes=(5, 7, 0),
-        token_grid=(7, 7),
-        alpha=0.1,
-        token_mlp='mix',
-    ),
-    channels=[8, 16, 24],
-    strides=[8, 16, 32],
-)
-SMALL = {
-    'TransCNN': Small(
-        TransCNN,
-        dict(
-            dims=(8, 16, 24, 32),
-            depths=(1, 1, 2, 1),
-            head_dim=8,
-            expansions=(2, 2, 2, 2),
-            grid_sizes=(8, 8, 8, 1),
-            pool_ratios=(8, 4, 2, 1),
-            kernel_sizes=(5, 3, 5, 3),
-        ),
-        channels=[8, 16, 24, 32],
-        strides=[4, 8, 16, 32],
-    ),
-    'HATNet': Small(
-        HATNet,
-        dict(
-            dims=(8, 16, 24, 32),
-            depths=(1, 1, 2, 1),
-            head_dim=8,
-            expansions=(2, 2, 2, 2),
-            grid_sizes=(8, 7, 7, 1),
-            pool_ratios=(8, 4, 2, 1),
-            kernel_sizes=(5, 3, 5, 3),
-        ),
-        channels=[8, 16, 24, 32],
-        strides=[4, 8, 16, 32],
-    ),
-    'VVT': Small(
-        VVT,
-        dict(
-            dims=(8, 16, 24, 32),
-            depths=(1, 1, 2, 1),
-            heads=(1, 2, 3, 4),
-            mlp_ratios=(2, 2, 2, 2),
-            feature_reduction=2,
-            gate_reduction=1,
-        ),
-        channels=[8, 16, 24, 32],
-        strides=[4, 8, 16, 32],
-    ),
-    'PiT': Small(
-        PiT,
-        dict(
-            image_size=64, patch_size=16, stride=8, head_dim=8, heads=(1, 2, 4), depths=(1, 2, 1), mlp_ratio=2
-        ),
-        channels=[8, 16, 32],
-        strides=[8, 16, 32],
-    ),
-    'SuperViT': Small(SuperViT, **_SUPERVIT),
-    'SuperViT, dials turned': Small(SuperViT, **_SUPERVIT, words=dict(scale=5 / 7, keep_rate=0.7)),
-    'DualTokenViT': Small(DualTokenViT, **_DUALTOKEN),
-    'DualTokenViT, ablated': Small(
-        DualTokenViT, **_DUALTOKEN, words=dict(token_grid=0, downsampling='one_step', local='window')
-    ),
-}
-
-EVERY = pytest.mark.parametrize('name', SMALL)
-DEVICES = pytest.mark.parametrize(
-    'device',
-    ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU'))],
-)
+def by_day(*names: str) -> pytest.MarkDecorator:
+    """Every backbone, but what is not among these names takes long and is left to the night."""
+    return pytest.mark.parametrize(
+        'name', [name if name in names else pytest.param(name, marks=NIGHTLY) for name in SETTINGS]
+    )
 
 
 def subsets(name: str) -> list[tuple[int, ...]]:
     """Every choice of `out_indices`."""
-    indices = range(len(SMALL[name].channels))
+    indices = range(len(row_of(name).channels))
     return [chosen for count in range(1, len(indices) + 1) for chosen in combinations(indices, count)]
 
 
 EVERY_SUBSET = pytest.mark.parametrize(
-    ('name', 'chosen'), [(name, chosen) for name in SMALL for chosen in subsets(name)]
+    ('name', 'chosen'), [(name, chosen) for name in SETTINGS for chosen in subsets(name)]
 )
 
 
-def build(name: str, **words: Any) -> Pyramid:
-    """A small network in eval mode, the same at every call.
-
-    All its parameters and statistics are random: none hides a mistake behind a 0 or a 1.
-    """
-    row = SMALL[name]
-    torch.manual_seed(0)
-    network = row.backbone(**{'arch': row.arch, **row.words, **words})
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-        for norm in batch_norms(network):
-            norm.running_mean.normal_(std=0.1)
-            norm.running_var.uniform_(0.5, 1.5)
-    return network.eval()
-
-
-@cache
-def shared(name: str) -> Pyramid:
-    """The network of `build` for tests that only look at it."""
-    return build(name)
-
-
-def images(*shape: int, seed: int = 1, **words: Any) -> Tensor:
-    """A batch of normal noise, the same at every call."""
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(**words)
-
-
-def batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
-
-
 def with_batch_norm() -> list[str]:
-    return [name for name in SMALL if batch_norms(shared(name))]
+    return [name for name in SETTINGS if batch_norms(shared(name))]
 
 
 def loss_of(maps: tuple[Tensor, ...]) -> Tensor:
@@ -208,7 +80,7 @@ def assert_near(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], tolerance:
 @example(batch=1, height=64, width=96)  # nothing to pad
 @torch.no_grad()
 def test_an_image_of_any_size_gives_maps_of_its_size_over_the_strides(name, batch, height, width):
-    row = SMALL[name]
+    row = row_of(name)
     maps = shared(name)(images(batch, 3, height, width))
     assert [tuple(m.shape) for m in maps] == [
         (batch, channels, -(-height // stride), -(-width // stride))
@@ -220,8 +92,8 @@ def test_an_image_of_any_size_gives_maps_of_its_size_over_the_strides(name, batc
 @EVERY_SUBSET
 def test_channels_and_strides_are_lists_in_the_order_of_out_indices(name, chosen):
     network = build(name, out_indices=chosen)
-    assert network.channels == [SMALL[name].channels[i] for i in chosen]
-    assert network.strides == [SMALL[name].strides[i] for i in chosen]
+    assert network.channels == [row_of(name).channels[i] for i in chosen]
+    assert network.strides == [row_of(name).strides[i] for i in chosen]
 
 
 # ---- out_indices -------------------------------------------------------------------------------------------
@@ -250,24 +122,28 @@ def test_every_parameter_that_is_built_gets_a_gradient(name, chosen):
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
-        assert parameter.grad.any() or key.startswith(SMALL[name].idle), key
+        assert parameter.grad.any() or key.startswith(row_of(name).idle), key
 
 
-@EVERY
-@pytest.mark.parametrize('wrong', [(), (9,), (-1,), (1, 0), (0, 0), (0, 9)])
-def test_out_indices_that_are_not_ascending_stages_are_refused(name, wrong):
+@TWO
+@pytest.mark.parametrize(
+    'wrong',
+    [3, None, '12', (1.0,), (True,), (), (9,), (-1,), (0, 9), (1, 0), (2, 1), (0, 0), (1, 1)],
+    ids=repr,
+)
+def test_out_indices_that_are_not_ascending_numbers_of_stages_are_refused(name, wrong):
     with pytest.raises(
-        ValueError, match=r'out_indices=.*: expected ascending stages of 0 to \d, for example'
+        ValueError, match=r'out_indices=.*: expected ascending stages of 0 to \d, for example \(0, 1, 2'
     ):
-        SMALL[name].backbone(arch=SMALL[name].arch, out_indices=wrong)
+        build(name, out_indices=wrong)
 
 
 # ---- arch --------------------------------------------------------------------------------------------------
 
 
-@EVERY
+@EVERY_CLASS
 def test_variants_are_known_by_name_in_any_case(name):
-    backbone = SMALL[name].backbone
+    backbone = row_of(name).backbone
     for arch in backbone.archs:
         with torch.device('meta'):  # shapes, no numbers: the variants are large
             lower, upper = (backbone(arch=a, out_indices=(0,)) for a in (arch.lower(), arch.upper()))
@@ -276,17 +152,17 @@ def test_variants_are_known_by_name_in_any_case(name):
         assert {key: tensor.shape for key, tensor in upper.state_dict().items()} == shapes
 
 
-@EVERY
+@TWO
 def test_an_unknown_variant_lists_the_known_ones(name):
-    backbone = SMALL[name].backbone
+    backbone = row_of(name).backbone
     with pytest.raises(ValueError, match=f"{backbone.__name__} has no arch 'huge'; known: ") as error:
         backbone(arch='huge')
     assert str(error.value).endswith(', '.join(backbone.archs))
 
 
-@EVERY
+@TWO
 def test_a_mapping_gives_every_field_and_no_other(name):
-    row = SMALL[name]
+    row = row_of(name)
     for key in row.arch:
         with pytest.raises(ValueError, match=rf"missing \['{key}'\], unknown \[\]"):
             row.backbone(arch={k: v for k, v in row.arch.items() if k != key})
@@ -294,9 +170,9 @@ def test_a_mapping_gives_every_field_and_no_other(name):
         row.backbone(arch={**row.arch, 'colour': 'red'})
 
 
-@EVERY
+@EVERY_CLASS
 def test_a_mapping_gives_a_value_for_every_stage(name):
-    row = SMALL[name]
+    row = row_of(name)
     if 'depths' in row.arch:  # SuperViT has one depth
         depths = list(row.arch['depths'])
         for wrong in (depths[1:], [*depths, 1], 2):
@@ -327,43 +203,41 @@ def test_a_mapping_gives_a_value_for_every_stage(name):
     ],
 )
 def test_fields_that_do_not_go_together_are_refused(name, fields, what):
-    row = SMALL[name]
+    row = row_of(name)
     with pytest.raises(ValueError, match=what):
         row.backbone(arch={**row.arch, **fields})
 
 
-@EVERY
-@pytest.mark.parametrize('wrong', [3, None, '12', (1.0,), (True,), (1, 1), (2, 1), (-1,), (9,), ()])
-def test_out_indices_are_ascending_numbers_of_stages(name, wrong):
-    with pytest.raises(ValueError, match=r'out_indices=.*: expected ascending stages of 0 to '):
-        build(name, out_indices=wrong)
-
-
-@EVERY
+@EVERY_CLASS
 @pytest.mark.parametrize('wrong', [-0.5, 1.5, float('nan')])
 def test_a_drop_path_rate_is_a_probability(name, wrong):
     with pytest.raises(ValueError, match=r'drop_path_rate=.*: expected a probability, 0 to 1'):
         build(name, drop_path_rate=wrong)
 
 
-@EVERY
+@TWO
 def test_what_is_no_tensor_is_said_to_be_none(name):
     with pytest.raises(ValueError, match=r'expected a tensor \(B, 3, H, W\), got '):
         shared(name)([1, 2, 3])
 
 
-@EVERY
+@TWO
 @pytest.mark.parametrize('wrong', [None, 3, ('tiny',)])
 def test_an_arch_that_is_neither_a_name_nor_a_mapping_is_refused(name, wrong):
     with pytest.raises(ValueError, match='arch is a name or a mapping'):
-        SMALL[name].backbone(arch=wrong)
+        row_of(name).backbone(arch=wrong)
+
+
+def test_every_backbone_has_a_row():
+    assert list(SMALL) == [row.backbone.__name__ for row in SMALL.values()]
+    assert set(SMALL) == set(backbones.__all__)
 
 
 @EVERY
 @torch.no_grad()
 def test_a_config_builds_the_backbone(name):
-    row = SMALL[name]
-    config = ConfigDict(type=row.backbone.__name__, arch=row.arch, **row.words)
+    row = row_of(name)
+    config = ConfigDict(type=row.backbone.__name__, arch=row.arch, **SETTINGS[name])
     network = MODELS.build(config)
     assert type(network) is row.backbone
     network.load_state_dict(shared(name).state_dict())
@@ -378,10 +252,10 @@ def test_no_part_initialises_itself_after_the_released_weights_are_in(name):
     assert not [part for part in network.modules() if part is not network and hasattr(part, 'init_weights')]
 
 
-def test_the_backbones_work_without_mmcv_mmdet_and_mmseg():
+def test_the_backbones_work_without_mmcv_mmdet_mmseg_and_timm():
     code = """
 import sys
-sys.modules.update(mmcv=None, mmdet=None, mmseg=None)  # from here on as if they were not installed
+sys.modules.update(mmcv=None, mmdet=None, mmseg=None, timm=None)  # from here on as if not installed
 import torch, vitdense
 vitdense.backbones.TransCNN('tiny')(torch.rand(2, 3, 32, 32))
 print('works')
@@ -405,15 +279,15 @@ WRONG_IMAGES = {
 }
 
 
-@EVERY
+@TWO
 @pytest.mark.parametrize('wrong', WRONG_IMAGES)
-def test_what_is_no_image_batch_is_refused_in_words(name, wrong):
+def test_what_is_no_image_batch_is_refused_in_a_sentence(name, wrong):
     image, message = WRONG_IMAGES[wrong]
-    with pytest.raises(ValueError, match=f'{SMALL[name].backbone.__name__}: .*{message}'):
+    with pytest.raises(ValueError, match=f'{row_of(name).backbone.__name__}: .*{message}'):
         shared(name)(image)
 
 
-@EVERY
+@TWO
 @pytest.mark.parametrize('dtype', [torch.uint8, torch.float64])
 def test_what_autocast_does_not_cast_is_refused_under_autocast(name, dtype):
     message = f'the image is {dtype} and the weights are torch.float32'
@@ -477,7 +351,7 @@ def test_train_and_eval_return_self(name):
 
 
 @pytest.mark.parametrize(
-    ('name', 'frozen'), [(name, i) for name in SMALL for i in range(-1, len(SMALL[name].channels) + 1)]
+    ('name', 'frozen'), [(name, i) for name in SETTINGS for i in range(-1, len(row_of(name).channels) + 1)]
 )
 def test_frozen_stages_keep_their_parameters_and_statistics(name, frozen):
     """-1 freezes nothing, 0 the stem, i > 0 also the first i stages; what is not frozen learns."""
@@ -495,11 +369,11 @@ def test_frozen_stages_keep_their_parameters_and_statistics(name, frozen):
         assert parameter.requires_grad != key.startswith(frozen_parts), key
 
 
-@EVERY
+@TWO
 @pytest.mark.parametrize('wrong', [-2, 9, None])
 def test_frozen_stages_that_are_no_stage_are_refused(name, wrong):
     with pytest.raises(ValueError, match=rf'frozen_stages={wrong}: expected -1 \(none\), 0 \(stem\) to \d'):
-        SMALL[name].backbone(arch=SMALL[name].arch, frozen_stages=wrong)
+        build(name, frozen_stages=wrong)
 
 
 @pytest.mark.parametrize('name', with_batch_norm())
@@ -533,12 +407,12 @@ def counting_saved(count: list[int]) -> Iterator[None]:
 
 @EVERY
 @DEVICES
-@pytest.mark.parametrize('words', [{}, dict(norm_eval=True), dict(frozen_stages=1)], ids=str)
-def test_activation_checkpointing_changes_nothing_but_the_memory(name, device, words):
+@pytest.mark.parametrize('arguments', [{}, dict(norm_eval=True), dict(frozen_stages=1)], ids=str)
+def test_activation_checkpointing_changes_nothing_but_the_memory(name, device, arguments):
     """Maps, gradients and batch norm statistics are equal, with stochastic depth on."""
     results = []
     for with_cp in (False, True):
-        network = build(name, drop_path_rate=0.5, with_cp=with_cp, **words).double().to(device).train()
+        network = build(name, drop_path_rate=0.5, with_cp=with_cp, **arguments).double().to(device).train()
         image = images(4, 3, 64, 96, device=device, dtype=torch.float64).requires_grad_()
         torch.manual_seed(3)
         random.seed(3)
@@ -561,11 +435,11 @@ def test_activation_checkpointing_changes_nothing_but_the_memory(name, device, w
 def test_activation_checkpointing_recomputes_only_for_a_gradient(name, monkeypatch):
     calls = []
 
-    def counted(*args, **words):
+    def counted(*args, **kwargs):
         calls.append(args)
-        return checkpoint(*args, **words)
+        return checkpoint(*args, **kwargs)
 
-    monkeypatch.setattr('vitdense.backbones.pyramid.checkpoint', counted)
+    monkeypatch.setattr('vitdense.layers.recompute.checkpoint', counted)
     network = build(name, with_cp=True)
     with torch.no_grad():
         network(images(1, 3, 32, 32))
@@ -603,9 +477,9 @@ def test_autocast_is_near_float32(name, device, dtype):
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
-@EVERY
+@by_day('HATNet', 'VVT', 'DualTokenViT')
 @DEVICES
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize('dtype', [pytest.param(torch.bfloat16, marks=NIGHTLY), torch.float16], ids=str)
 @torch.no_grad()
 def test_a_hundred_thousand_tokens_give_no_nan(name, device, dtype):
     """At stride 4, with activations far larger than those of normalised images."""
@@ -615,6 +489,31 @@ def test_a_hundred_thousand_tokens_give_no_nan(name, device, dtype):
     for m in maps:
         assert m.isfinite().all()
         assert m.any()
+
+
+# ---- every layer is a module that is called ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments'), [*((name, {}) for name in SETTINGS), ('DualTokenViT', dict(token_mlp='mlp'))]
+)
+@torch.no_grad()
+def test_a_forward_hook_sees_every_linear_layer_and_every_convolution(name, arguments):
+    """Once each; a linear layer with one input whose channels are last, as quantisation and LoRA expect."""
+    network, calls = build(name, **arguments), Counter()
+
+    def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls[layer] += 1
+        if isinstance(layer, nn.Linear):
+            (x,) = inputs
+            assert (x.shape[-1], output.shape[-1]) == (layer.in_features, layer.out_features)
+            torch.testing.assert_close(output, nn.functional.linear(x, layer.weight, layer.bias))
+
+    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
+    for layer in layers:
+        layer.register_forward_hook(hook)
+    network(images(1, 3, 75, 110))
+    assert calls == dict.fromkeys(layers, 1)
 
 
 # ---- fused for inference -----------------------------------------------------------------------------------
@@ -629,7 +528,7 @@ def test_fused_it_gives_the_same_maps_with_fewer_norms(name):
     assert_near(fused.fuse()(image), plain(image), 1e-4)  # a second time changes nothing
     if batch_norms(plain):
         assert len(batch_norms(fused)) < len(batch_norms(plain)) / 2
-    with pytest.raises(RuntimeError, match='is fused, for inference; build another one to train it'):
+    with pytest.raises(RuntimeError, match='is fused for inference; build a new one to train it'):
         fused.train()
     assert fused.eval() is fused
 
@@ -650,38 +549,41 @@ def test_maps_leave_in_channels_last_memory(name, device, memory_format):
     assert_near(maps, build(name).to(device)(image), 1e-4)
 
 
-@EVERY
+def shallow(name: str) -> dict[str, Any]:
+    """The variant with one block per stage, which is as much to compile as two."""
+    arch = row_of(name).arch
+    if 'depths' in arch:
+        return {**arch, 'depths': (1,) * len(arch['depths'])}
+    return {**arch, 'depth': 3, 'pruned_blocks': (1, 2)}
+
+
+@by_day('HATNet', 'PiT')
 @pytest.mark.parametrize(
     ('backend', 'device'),
     [
         ('eager', 'cpu'),  # a whole graph is traced, for any size, and run as it is
-        pytest.param('inductor', 'cpu', marks=pytest.mark.slow),
-        pytest.param(
-            'inductor',
-            'cuda',
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU'),
-            ],
-        ),
+        pytest.param('inductor', 'cpu', marks=NIGHTLY),
+        pytest.param('inductor', 'cuda', marks=[NIGHTLY, NO_GPU]),
     ],
 )
 @torch.no_grad()
 def test_compiled_for_any_size_it_gives_the_same_maps(name, backend, device):
     torch._dynamo.reset()
-    network = build(name).to(device)
+    network = build(name, arch=shallow(name)).to(device)
     compiled = torch.compile(network, backend=backend, dynamic=True, fullgraph=True)
     for size in ((70, 131), (83, 150)):
         image = images(2, 3, *size, device=device)
         assert_near(compiled(image), network(image), 1e-4)
 
 
-@pytest.mark.parametrize('name', ['TransCNN', 'PiT'])  # with batch norms and without
+@pytest.mark.parametrize(
+    'name', ['TransCNN', pytest.param('PiT', marks=NIGHTLY)]
+)  # has batch norms, has none
 def test_compiled_it_trains_the_same_also_with_checkpointing(name):
     results = []
     for compiled, with_cp in ((False, False), (True, False), (True, True)):
         torch._dynamo.reset()
-        network = build(name, with_cp=with_cp).train()
+        network = build(name, with_cp=with_cp, out_indices=(0, 1)).train()
         run = torch.compile(network, backend='aot_eager') if compiled else network
         loss_of(run(images(2, 3, 64, 96))).backward()
         gradients = {key: p.grad for key, p in network.named_parameters()}
@@ -690,11 +592,11 @@ def test_compiled_it_trains_the_same_also_with_checkpointing(name):
         torch.testing.assert_close((gradients, buffers), results[0], rtol=1e-3, atol=1e-4)
 
 
-@EVERY
+@by_day('TransCNN', 'HATNet', 'VVT', 'PiT', 'SuperViT, dials turned', 'DualTokenViT')
 @torch.no_grad()
 def test_exported_with_free_height_and_width_it_gives_the_same_maps(name):
     """From an example whose coarsest map has more than one row and column, for images that have too."""
-    network = build(name)
+    network = build(name, arch=shallow(name))
     free = {'image': {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
     exported = export(network, (images(1, 3, 288, 320),), dynamic_shapes=free).module()
     for size in ((288, 320), (129, 257), (256, 256), (200, 333)):

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from vitdense.backbones import TransCNN
@@ -116,7 +115,7 @@ def test_drop_path_grows_linearly_over_all_blocks_built_or_not(out_indices):
     backbone = full_size('tiny', drop_path_rate=0.9, out_indices=out_indices)
     blocks = [block for stage in backbone.stages for block in stage.blocks]
     assert len(blocks) == sum(backbone.arch.depths[: out_indices[-1] + 1])
-    rates = [block.drop_path.drop_prob if isinstance(block.drop_path, DropPath) else 0 for block in blocks]
+    rates = [block.drop_path.drop_prob for block in blocks]
     assert rates == pytest.approx([0.1 * i for i in range(len(blocks))])  # 10 blocks: 0, 0.1, …, 0.9
 
 

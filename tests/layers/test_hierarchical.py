@@ -7,10 +7,9 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from timm.layers import DropPath
 from torch import Tensor, nn
 
-from vitdense.layers.drop_path import drop_path_rates
+from vitdense.layers.drop_path import DropPath, drop_path_rates
 from vitdense.layers.hierarchical import HierarchicalAttention, HierarchicalBlock
 
 NORMS = {'BatchNorm2d': nn.BatchNorm2d, 'GroupNorm': partial(nn.GroupNorm, 1)}

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from small_backbones import SMALL
 
 from vitdense.necks import ExtraLevelFPN
 
@@ -59,6 +60,7 @@ def test_errors_say_what_was_expected():
         ExtraLevelFPN(CHANNELS)(MAPS[:2])
 
 
+@pytest.mark.nightly  # by day, test_drop_in.py trains it under two backbones
 def test_mask_rcnn_trains_on_a_backbone_of_three_stages():
     """With it Mask R-CNN reads a PiT: MMDetection's own detector, losses and gradients included."""
     mmdet = pytest.importorskip('mmdet')
@@ -66,17 +68,12 @@ def test_mask_rcnn_trains_on_a_backbone_of_three_stages():
     from mmdet.testing import demo_mm_inputs
     from mmdet.utils import register_all_modules
 
-    import vitdense  # noqa: F401
-    from vitdense.backbones.pit import PiT
-
     register_all_modules()
     base = Path(mmdet.__file__).parent / '.mim/configs/_base_/models/mask-rcnn_r50_fpn.py'
     cfg = Config.fromfile(base).model
-    arch = dict(
-        image_size=80, patch_size=16, stride=8, head_dim=8, heads=(1, 2, 4), depths=(1, 1, 1), mlp_ratio=2
-    )
-    cfg.backbone = dict(type='PiT', arch=arch)
-    cfg.neck = dict(type='ExtraLevelFPN', in_channels=PiT(arch).channels, out_channels=256, num_outs=5)
+    pit = SMALL['PiT']
+    cfg.backbone = dict(type='PiT', arch=pit.arch)
+    cfg.neck = dict(type='ExtraLevelFPN', in_channels=pit.channels, out_channels=256, num_outs=5)
     detector = DETECTORS.build(cfg).train()
     data = detector.data_preprocessor(demo_mm_inputs(1, [[3, 96, 160]], with_mask=True), True)
     losses, _ = detector.parse_losses(detector(**data, mode='loss'))

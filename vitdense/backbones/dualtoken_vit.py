@@ -2,60 +2,28 @@
 
 Source: Z. Chu, J. Chen, C. Chen, C. Wang, Z. Wu, J. Huang, W. Qian, "DualToken-ViT: Position-aware Efficient
 Vision Transformer with Dual Token Fusion", arXiv 2309.12424. Its stem, patch merging and bi-dimensional
-attention are those of T. Huang, L. Huang, S. You, F. Wang, C. Qian, C. Xu, "LightViT: Towards Light-Weight
-Convolution-Free Vision Transformers", arXiv 2207.05557, whose code pads and orders as is done here.
+attention are LightViT's.
 
-This is a reconstruction. There is no public code, there are no public weights, and the article's table of
-variants was not at hand. The text gives the order of the parts, the kernels (5 and 7), one 3 × 3 convolution
-in the first stage's downsampling, the 7 × 7 global tokens and α = 0.1. Chosen here, so that the figures below
-come near: LightViT-T's widths, depths and MLP ratios (for T narrower and shallower) and its heads; where the
-norms and the projection stand; that the MLP of the global tokens is as wide as they are; that patch merging
-maps them as in LightViT; that α weighs them and 1 − α the aggregated map; and that window attention, where it
-stands in for the Conv Encoder, has no residual. Other choices come as near, so nearness proves none of them.
-
-    figure                      of         published    here      residual
-    parameters                  S          11.9 M (?)   11.84 M   −0.06 M
-                                S (mix)    11.4 M (?)   11.37 M   −0.03 M
-                                T (mix)    5.8 M (?)    5.81 M    +0.01 M
-    multiply-adds               S          1.1 G (?)    1.03 G    −0.07 G
-                                S (mix)    1.0 G        1.01 G    +0.01 G
-                                T (mix)    0.5 G        0.52 G    +0.02 G
-    MLP, not MixMLP             S          slightly     0.47 M
-                                           more         0.019 G
-    49 global tokens, not 0     S          1.1 M        1.05 M    −0.05 M
-                                           0.06 G       0.051 G   −0.009 G
-    step-wise, not one-step     S (mix)    0.1 M        0.07 M    −0.03 M
-                                           0.03 G       0.014 G   −0.016 G
-    Conv Encoder, not windows   S (mix)    small cost   0.58 M
-                                                        0.11 G
-    Mask R-CNN, 1280 × 800      S          191 G        189.0 G   −2.0 G
-    ImageNet-1K top-1           S          79.5         not trained
-                                S (mix)    79.4
-                                T (mix)    75.4
-
-(?) recalled, not confirmed by a text that we could read. Parameters and multiply-adds, those at 224 × 224,
-include LightViT's neck and classifier. The attention's products are counted, except in Mask R-CNN, where
-convolutions and linear layers are, as in LightViT's published figures. The article's comparison with
-LightViT's eight global tokens is not built.
-
-Larger images are interpolated to the token grid before the MHSA and not after it. At 224 × 224 there is
-nothing to interpolate. At 512² the other order would raise the backbone of S from 4.5 G to 5.1 G, at 2048²
-from 69 G to 157 G, which is 31 times as much for 16 times the pixels, instead of 15.4 times; Mask R-CNN would
-have 190.5 G.
+This is a reconstruction from the article's text: there is no public code and there are no public weights, and
+not every number of the variants is known. Parameters and multiply-adds come near the published ones, which
+proves none of the choices made here. docs/dualtoken_vit.md lists these choices, and every published figure
+beside ours.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
-from timm.layers import DropPath, trunc_normal_
 from torch import Tensor, nn
 
+from ..layers.attention import attend, split_heads
 from ..layers.cells import from_cells, to_cells
-from ..layers.drop_path import drop_path_rates
+from ..layers.drop_path import DropPath, drop_path_rates
+from ..layers.init import init_linear
+from ..layers.interpolation import interpolation, resample
+from ..layers.lightvit import BiDimensionalAttention, PatchMerging, Stem
+from ..layers.recompute import Blocks
 from .pyramid import Pyramid
 
 # fmt: off
@@ -70,7 +38,7 @@ VARIANTS = {
 
 
 class State(NamedTuple):
-    """What runs from block to block."""
+    """What a block takes and returns."""
 
     x: Tensor
     """The map (B, C, H, W)."""
@@ -80,99 +48,6 @@ class State(NamedTuple):
 
     to_grid: tuple[Tensor, Tensor]
     """From the map at 1/32 to the token grid: weights (rows, ⌈H/32⌉) and (columns, ⌈W/32⌉) for `resample`."""
-
-
-# ---- from LightViT -----------------------------------------------------------------------------------------
-
-
-class Stem(nn.Module):
-    """The image at an eighth of its size, by three strided convolutions, and the learned global tokens.
-
-    Args:
-        in_channels: of the image; `dim`: C of the output.
-        tokens: number N of global tokens, 0 for none.
-    """
-
-    def __init__(self, in_channels: int, dim: int, tokens: int):
-        super().__init__()
-        half = dim // 2
-
-        def conv(channels: int, stride: int, groups: int) -> list[nn.Module]:
-            return [
-                nn.Conv2d(channels, half, 3, stride, padding=1, groups=groups, bias=False),
-                nn.BatchNorm2d(half),
-                nn.GELU(),
-            ]
-
-        self.convs = nn.Sequential(
-            *conv(in_channels, 2, 1), *conv(half, 1, half), *conv(half, 1, half), *conv(half, 2, half)
-        )
-        self.proj = nn.Conv2d(half, dim, 3, stride=2, padding=1)
-        self.norm = nn.LayerNorm(dim)
-        self.tokens = nn.Parameter(trunc_normal_(torch.empty(tokens, dim), std=0.02)) if tokens else None
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, 3, H, W) → (B, C, ⌈H/8⌉, ⌈W/8⌉) and (B, N, C)."""
-        x = self.norm(self.proj(self.convs(image)).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return x, None if self.tokens is None else self.tokens.repeat(len(image), 1, 1)
-
-
-class PatchMerging(nn.Module):
-    """Half the size: 2 × 2 neighbours side by side and projected, beside their projected maximum.
-
-    Odd sides are padded with zeros at the right and bottom, as LightViT pads them. The global tokens change
-    their channels only.
-    """
-
-    def __init__(self, dim: int, out_dim: int, with_tokens: bool):
-        super().__init__()
-        self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = nn.Linear(4 * dim, out_dim, bias=False)
-        self.pool_proj = nn.Linear(dim, out_dim, bias=False)
-        self.tokens = (
-            nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, out_dim, bias=False)) if with_tokens else None
-        )
-
-    def forward(self, state: State) -> State:
-        """(B, C, H, W), (B, N, C) → (B, C', ⌈H/2⌉, ⌈W/2⌉), (B, N, C')."""
-        x, g, to_grid = state
-        bottom, right = x.shape[2] % 2, x.shape[3] % 2
-        x = x.permute(0, 2, 3, 1)
-        # an exported graph serves every size, so it always pads, if only by nothing
-        if torch.compiler.is_exporting() or bottom or right:
-            x = F.pad(x, (0, 0, 0, right, 0, bottom))
-        x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (B, h, 2, w, 2, C)
-        x = x.permute(0, 1, 3, 4, 2, 5).flatten(3, 4)  # (B, h, w, 4, C), the left column of each 2 × 2 first
-        x = self.reduction(self.norm(x.flatten(3))) + self.pool_proj(x.amax(3))
-        return State(x.permute(0, 3, 1, 2), None if g is None else self.tokens(g), to_grid)
-
-
-class BiDimensionalAttention(nn.Module):
-    """Which channels matter in this image, and which pixels: two gates between 0 and 1.
-
-    A quarter of the channels describes the image (`g`, from the mean over its pixels) and as many describe
-    each pixel (`p`):
-
-        output = input · sigmoid(W_c g) · sigmoid(W_s [p, g])
-    """
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.global_reduce = nn.Linear(dim, dim // 4)
-        self.local_reduce = nn.Linear(dim, dim // 4)
-        self.channel_select = nn.Linear(dim // 4, dim)
-        self.spatial_select = nn.Linear(dim // 4 * 2, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) → the same shape."""
-        tokens = self.norm(x)
-        g = F.gelu(self.global_reduce(tokens.mean((1, 2), keepdim=True)))  # (B, 1, 1, C/4)
-        p = F.gelu(self.local_reduce(tokens))  # (B, H, W, C/4)
-        # W_s [p, g] as a sum, so that g is not repeated for every pixel
-        of_p, of_g = self.spatial_select.weight.chunk(2, dim=1)
-        spatial = F.linear(p, of_p, self.spatial_select.bias) + F.linear(g, of_g)
-        return x * self.channel_select(g).sigmoid() * spatial.sigmoid()
 
 
 # ---- the local branch --------------------------------------------------------------------------------------
@@ -211,8 +86,8 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) → the same shape."""
         pixels, real = to_cells(x.permute(0, 3, 1, 2), self.side)  # (B·n, 49, C)
-        pixels = _attend(*_heads(self.qkv(pixels), 3, self.heads), mask=real)
-        return from_cells(pixels, x.shape[1:3], self.side).permute(0, 2, 3, 1)
+        pixels = attend(*split_heads(self.qkv(pixels), 3, self.heads), mask=real)
+        return from_cells(pixels, (x.shape[1], x.shape[2]), self.side).permute(0, 2, 3, 1)
 
 
 # ---- the global branch -------------------------------------------------------------------------------------
@@ -305,44 +180,13 @@ class PositionAwareTokens(nn.Module):
         """X and X_local (B, H, W, C), G (B, N, C) → X_global (B, H, W, C), the next G (B, N, C)."""
         # to the grid before the attention and not after: its cost is then the same for every image
         small = resample(self.downsample(local), to_grid).flatten(1, 2)  # (B, N, C)
-        new = _attend(*_heads(self.qkv(small), 3, self.heads))
+        new = attend(*split_heads(self.qkv(small), 3, self.heads))
         if g is not None:
             new = self.alpha * self.enrich(g) + (1 - self.alpha) * new
             g = g + new
-        q = _heads(self.q(x.flatten(1, 2)), 1, self.heads)
-        out = _attend(*q, *_heads(self.kv(new), 2, self.heads))
+        q = split_heads(self.q(x.flatten(1, 2)), 1, self.heads)
+        out = attend(*q, *split_heads(self.kv(new), 2, self.heads))
         return out.unflatten(1, x.shape[1:3]), g
-
-
-def resample(x: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
-    """Interpolate a map (B, H, W, C) to (B, rows, columns, C) by the two axes' `interpolation`."""
-    rows, columns = weights
-    x = (rows @ x.flatten(2)).unflatten(2, (-1, x.shape[3]))  # (B, rows, W, C)
-    return columns @ x
-
-
-def interpolation(like: Tensor, length: int, cells: int) -> Tensor:
-    """Weights (cells, length) of an axis' pixels: bilinear, with the antialiasing of image libraries.
-
-    Where there are more pixels than cells every pixel counts, the less the further it is from the cell's
-    centre, up to one cell away. The numbers are those of `F.interpolate(…, antialias=True)`, which lacks half
-    precision on the CPU; products have it everywhere, and these weights serve all blocks of a forward pass.
-    """
-    pixels = torch.arange(length, device=like.device) + 0.5
-    centres = (torch.arange(cells, device=like.device) + 0.5) * (length / cells)
-    reach = torch.sym_max(length, cells) / cells  # in pixels, never less than one
-    weights = (1 - (pixels - centres[:, None]).abs() / reach).clamp(min=0)
-    return (weights / weights.sum(1, keepdim=True)).to(like.dtype)
-
-
-def _heads(tokens: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
-    """(B, N, parts·C) → `parts` views (B, heads, N, C/heads)."""
-    return tokens.unflatten(2, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention of heads, joined again: (B, N, C)."""
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 # ---- the block and the backbone ----------------------------------------------------------------------------
@@ -372,7 +216,7 @@ class DualTokenBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), BiDimensionalAttention(dim)
         )
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, state: State) -> State:
         x, g, to_grid = state
@@ -385,13 +229,28 @@ class DualTokenBlock(nn.Module):
         return State(y.permute(0, 3, 1, 2), g, to_grid)
 
 
+class Stage(nn.Module):
+    """Patch merging, except in the first stage, then blocks."""
+
+    def __init__(self, merge: PatchMerging | None, blocks: Blocks):
+        super().__init__()
+        self.merge = merge
+        self.blocks = blocks
+
+    def forward(self, state: State) -> State:
+        if self.merge is not None:
+            x, g = self.merge(state.x, state.g)
+            state = state._replace(x=x, g=g)
+        return self.blocks(state)
+
+
 @MODELS.register_module(force=True)
 class DualTokenViT(Pyramid):
-    """DualToken-ViT pyramid, strides 8, 16, 32: a reconstruction, see the module.
+    """DualToken-ViT pyramid, strides 8, 16, 32: a reconstruction, see docs/dualtoken_vit.md.
 
     LightViT's stem, then three stages of blocks, patch merging before each but the first; the global tokens
-    pass through all of it. Arguments, attributes and errors as in `Pyramid`; `forward` as there. The first
-    four arguments after `arch` are what the article varies.
+    pass through all of it. The first four arguments after `arch` are what the article varies. See `Pyramid`
+    for the other arguments.
 
     Args:
         arch: 't' or 's', or a mapping. Its `kernel_sizes` are the Conv Encoders', 0 where a stage has none.
@@ -422,7 +281,16 @@ class DualTokenViT(Pyramid):
         a = self.variant(arch)
         a.token_mlp = a.token_mlp if token_mlp is None else token_mlp
         a.token_grid = a.token_grid if token_grid is None else token_grid
-        super().__init__(a, a.dims, (8, 16, 32), out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
+        super().__init__(
+            arch=a,
+            channels=a.dims,
+            strides=(8, 16, 32),
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
         for name, value, known in (
             ('token_mlp', a.token_mlp, ('mlp', 'mix')),
             ('downsampling', downsampling, ('step', 'one_step')),
@@ -451,19 +319,14 @@ class DualTokenViT(Pyramid):
             return DualTokenBlock(dim, a.mlp_ratios[i], encoder, token_module, drop_path)
 
         for i in range(self.stages_needed):
-            stage = OrderedDict()
-            if i > 0:
-                stage['merge'] = PatchMerging(a.dims[i - 1], a.dims[i], with_tokens=tokens > 0)
-            stage['blocks'] = self.blocks([block(i, rate) for rate in rates[i]])
-            self.stages.append(nn.Sequential(stage))
+            merge = PatchMerging(a.dims[i - 1], a.dims[i], with_tokens=tokens > 0) if i > 0 else None
+            self.stages.append(Stage(merge, self.blocks([block(i, rate) for rate in rates[i]])))
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                init_linear(module)
         self.freeze()
 
-    def start(self, image: Tensor) -> State:
+    def initial_state(self, image: Tensor) -> State:
         """The stem's map and global tokens, and the way from 1/32 of the image to the token grid."""
         x, g = self.stem(image)
         rows, columns = (
@@ -472,6 +335,6 @@ class DualTokenViT(Pyramid):
         )
         return State(x, g, (rows, columns))
 
-    def map_of(self, state: State, index: int) -> Tensor:
+    def to_map(self, state: State, index: int) -> Tensor:
         """The map (B, C, h, w) of the state; the global tokens stay inside."""
         return state.x

@@ -2,6 +2,9 @@
 
 Source: Y. Liu, Y.-H. Wu, G. Sun, L. Zhang, A. Chhatkuli, L. Van Gool, "Vision Transformers with Hierarchical
 Attention", Machine Intelligence Research 21, 2024 (arXiv 2106.03180, fourth version), section 3 and table 1.
+
+The authors' code: github.com/yun-liu/HAT-Net, `HAT_Net.py`; no licence found. Their weights: linked from its
+README, GitHub releases and Google Drive.
 """
 
 from collections import OrderedDict
@@ -10,11 +13,11 @@ from typing import Any
 
 import torch
 from mmengine.registry import MODELS
-from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from ..layers.drop_path import drop_path_rates
 from ..layers.hierarchical import HierarchicalAttention, HierarchicalBlock
+from ..layers.init import init_linear
 from .pyramid import Pyramid
 
 # Parameters and multiply-adds at 224×224 as the authors count them, with the 1000-class classifier.
@@ -68,7 +71,7 @@ class HATNet(Pyramid):
     """HAT-Net pyramid, strides 4, 8, 16, 32.
 
     A stem of two strided convolutions, then four stages of blocks, a strided convolution with a norm before
-    each but the first. Arguments, attributes and errors as in `Pyramid`; `forward` as there.
+    each but the first. See `Pyramid` for the other arguments.
 
     Args:
         drop_path_rate: stochastic depth of the last block; the rate grows linearly from 0 at the first.
@@ -96,9 +99,18 @@ class HATNet(Pyramid):
         init_cfg: dict | list[dict] | None = None,
     ):
         a = self.variant(arch)
-        super().__init__(a, a.dims, (4, 8, 16, 32), out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
-        # The authors' attention owns a last norm that their forward pass never calls. It could not get a
-        # gradient, so it is not built; released weights carry it and load without it.
+        super().__init__(
+            arch=a,
+            channels=a.dims,
+            strides=(4, 8, 16, 32),
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
+        # The authors' attention has a last norm that their forward pass never calls. It could not get a
+        # gradient, so it is not built; released weights hold it and load without it.
         self.released_head = (
             'classifier.',
             *(f'blocks.{i}.{j}.attn.proj_norm.' for i, depth in enumerate(a.depths) for j in range(depth)),
@@ -111,21 +123,20 @@ class HATNet(Pyramid):
             nn.Conv2d(16, a.dims[0], 3, stride=2, padding=1),
         )
         for i in range(self.stages_needed):
-            stage = OrderedDict()
-            if i > 0:
-                stage['downsample'] = nn.Sequential(  # (B, C, H, W) → (B, C', ⌈H/2⌉, ⌈W/2⌉)
-                    OrderedDict(
-                        conv=nn.Conv2d(a.dims[i - 1], a.dims[i], 3, stride=2, padding=1),
-                        norm=ImageNorm(a.dims[i]),
-                    )
-                )
-            stage['blocks'] = self.blocks([self._block(a, i, rate) for rate in rates[i]])
-            self.stages.append(nn.Sequential(stage))
+            self.add_stage(
+                downsample=self._downsample(a.dims[i - 1], a.dims[i]) if i > 0 else None,
+                blocks=self.blocks([self._block(a, i, rate) for rate in rates[i]]),
+            )
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                init_linear(module)
         self.freeze()
+
+    @staticmethod
+    def _downsample(dim: int, out_dim: int) -> nn.Sequential:
+        """(B, C, H, W) → (B, C', ⌈H/2⌉, ⌈W/2⌉)."""
+        conv = nn.Conv2d(dim, out_dim, 3, stride=2, padding=1)
+        return nn.Sequential(OrderedDict(conv=conv, norm=ImageNorm(out_dim)))
 
     @staticmethod
     def _block(a: Any, i: int, drop_path: float) -> HierarchicalBlock:

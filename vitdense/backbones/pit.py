@@ -2,6 +2,9 @@
 
 Source: B. Heo, S. Yun, D. Han, S. Chun, J. Choe, S. J. Oh, "Rethinking Spatial Dimensions of Vision
 Transformers", arXiv 2103.16302.
+
+The authors' code: github.com/naver-ai/pit, Apache-2.0. Their weights: Google Drive, linked from its README,
+and timm (`'timm:pit_s_224'`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,13 +13,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
-from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from ..layers.drop_path import check_probability
+from ..layers.init import init_linear, trunc_normal_
 from ..layers.position import resample_table
+from ..layers.recompute import Blocks
 from ..layers.transformer import Block
-from .pyramid import Blocks, Pyramid
+from .pyramid import Pyramid
 
 # Parameters as the authors count them, with the 1000-class classifier; of the distilled ones, with both.
 # fmt: off
@@ -31,20 +35,20 @@ VARIANTS = {
 # fmt: on
 
 State = tuple[Tensor, Tensor]
-"""What runs from stage to stage: the map (B, C, H, W) and the class tokens (B, T, C)."""
+"""What a stage takes and returns: the map (B, C, H, W) and the class tokens (B, T, C)."""
 
 
 class Stem(nn.Module):
     """Overlapping patches of the image, their learned positions, and the learned class tokens.
 
-    Without padding, the paper's stem, patch (i, j) begins at pixel (s·i, s·j) of a stride s, and a patch
-    that would reach over the edge is left out: 224 pixels make 27 patches of 16. With padding there is one
-    more patch to the top and left, half of it outside, and as many at the bottom and right as cover the
-    image: ⌈H/s⌉ × ⌈W/s⌉, and the first is centred on pixel (0, 0), as detectors assume of their anchors.
-    (All variants have patches of twice the stride.)
+    Without padding, as in the paper, patch (i, j) of stride s begins at pixel (s·i, s·j), and a patch that
+    would reach over the edge is left out: 224 pixels make 27 patches of 16. With padding there is one more
+    patch at the top and left, half of it outside, and as many at the bottom and right as cover the image:
+    ⌈H/s⌉ × ⌈W/s⌉. The first is then centred on pixel (0, 0), as detectors assume of their anchors. (All
+    variants have patches of twice the stride.)
 
     The position table is the unpadded one in either case: padding repeats its first row and column, so that
-    a patch keeps its position. Grids of other sizes resample it.
+    a patch keeps its position. For a grid of another size it is resampled.
 
     Args:
         in_channels: of the image; `dim`: C of the output.
@@ -74,7 +78,7 @@ class Stem(nn.Module):
 
     def forward(self, image: Tensor) -> State:
         """(B, 3, H, W) → (B, C, h, w) and (B, T, C)."""
-        position = self.position
+        position: Tensor = self.position
         if self.padded:
             height, width = image.shape[-2:]
             bottom = (height + self.stride - 1) // self.stride * self.stride - height
@@ -122,13 +126,13 @@ class Stage(nn.Module):
 class PiT(Pyramid):
     """PiT pyramid, strides 8, 16, 32 (PiT-B: 7, 14, 28).
 
-    Plain transformer stages with a pooling layer before each but the first. The maps are those that the
-    next pooling would take; the class tokens see and are seen by every pixel on the way, as in the paper.
-    Arguments, attributes and errors as in `Pyramid`; `forward` as there.
+    Plain transformer stages with a pooling layer before each but the first. A stage's map is what the next
+    pooling takes; the class tokens and the pixels attend to each other in every block, as in the paper. See
+    `Pyramid` for the other arguments.
 
     Args:
-        arch: as in `Pyramid`. With `'_distilled'` behind its name, a second token, which learned from a
-            teacher, takes part as the class token does; a mapping makes the class token only.
+        arch: as in `Pyramid`. A name that ends in `'_distilled'` has a second class token, which learned
+            from a teacher; a mapping has one class token.
         padded: whether the maps cover the image (see `Stem`); False is the paper's stem, whose maps are
             smaller than `Pyramid` promises, and which takes no image smaller than a patch.
         drop_path_rate: stochastic depth; block i of n drops at rate · i / n.
@@ -160,19 +164,27 @@ class PiT(Pyramid):
         a = self.variant(arch)
         dims = [a.head_dim * heads for heads in a.heads]
         strides = [a.stride * 2**i for i in range(len(dims))]
-        super().__init__(a, dims, strides, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
+        super().__init__(
+            arch=a,
+            channels=dims,
+            strides=strides,
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
         tokens = 2 if isinstance(arch, str) and arch.lower().endswith('_distilled') else 1
         self.stem = Stem(self.in_channels, dims[0], a.image_size, a.patch_size, a.stride, tokens, padded)
         for i in range(self.stages_needed):
-            # the authors' schedule ends one step short of the rate, unlike most
+            # unlike most, the authors' schedule ends one step before the rate
             first, total = sum(a.depths[:i]), sum(a.depths)
             rates = [drop_path_rate * (first + j) / total for j in range(a.depths[i])]
             blocks = [Block(dims[i], a.heads[i], a.mlp_ratio, rate) for rate in rates]
             self.stages.append(Stage(Pooling(dims[i - 1], dims[i]) if i > 0 else None, self.blocks(blocks)))
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                init_linear(module)
         self.freeze()
 
     def check(self, image: Tensor) -> None:
@@ -183,5 +195,5 @@ class PiT(Pyramid):
                 f'pixels, which padded=False does not take'
             )
 
-    def map_of(self, state: State, index: int) -> Tensor:
+    def to_map(self, state: State, index: int) -> Tensor:
         return state[0]

@@ -1,11 +1,14 @@
-"""SuperViT: one vision transformer whose cost is a dial.
+"""SuperViT: one vision transformer whose cost can be set from call to call.
 
-One set of weights serves images of several sizes, and goes on with only a part of the tokens where that is
-enough: attention's own view of the class token says which.
+One set of weights serves images of several sizes, and can drop a part of the tokens on the way: those that
+the class token attends to least.
 
 Source: M. Lin, M. Chen, Y. Zhang, C. Shen, R. Ji, L. Cao, "Super Vision Transformer", arXiv 2205.11397. The
 dense maps are those of Y. Li, H. Mao, R. Girshick, K. He, "Exploring Plain Vision Transformer Backbones for
 Object Detection", arXiv 2203.16527, section 3.
+
+The authors' code: github.com/lmbxmu/SuperViT; no licence found. Their weights: Google Drive, linked from its
+README. Those of DeiT-S (github.com/facebookresearch/deit, Apache-2.0) load too, with one image size.
 """
 
 import random
@@ -13,20 +16,22 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
-from timm.layers import LayerNorm2d, trunc_normal_
 from torch import Tensor, nn
 
 from ..layers.drop_path import drop_path_rates
+from ..layers.init import init_linear, trunc_normal_
+from ..layers.norm import LayerNorm2d
 from ..layers.position import resample_table
 from ..layers.transformer import Block
 from .pyramid import Pyramid
 
-# Parameters without the classifier, and without the levels of the pyramid, which classification has not.
+# Parameters without the classifier, and without the levels of the pyramid, which are not the paper's.
 # fmt: off
 VARIANTS = {
     'deit_s': dict(image_sizes=(128, 160, 192, 224), patch_size=16, dim=384, depth=12, heads=6, mlp_ratio=4,
@@ -35,35 +40,35 @@ VARIANTS = {
 # fmt: on
 
 
-# ---- the tokens: which go on, and which wait ---------------------------------------------------------------
+# ---- the tokens: which are kept, and which wait ------------------------------------------------------------
 
 
 class Tokens(NamedTuple):
-    """What runs from block to block."""
+    """What a block takes and returns."""
 
     active: Tensor
     """(B, 1 + n, C), the class token and the patches that still take part."""
 
     keep_rate: float
-    """Part of the tokens that a pruning keeps, 0 < keep_rate ≤ 1."""
+    """Fraction of the tokens that a pruning keeps, 0 < keep_rate ≤ 1."""
 
     places: Tensor | None = None
-    """(B, n), where in the image the active patches belong; None before the first pruning: everywhere."""
+    """(B, n), indices of the active patches in the image; None before the first pruning: all are active."""
 
     waiting: Tensor | None = None
-    """(B, N, C), all patches as they were when they last took part; None before the first pruning."""
+    """(B, N, C), all patches with the features that they last had as active ones; None as above."""
 
     def patches(self) -> Tensor:
         """All patches of the image in their places: (B, N, C)."""
         patches = self.active[:, 1:]
-        if self.places is None:
+        if self.places is None or self.waiting is None:
             return patches
         return self.waiting.scatter(1, self.places[..., None].expand_as(patches), patches)
 
     def prune(self, scores: Tensor) -> 'Tokens':
         """Keep the class token and the patches of the highest scores (B, n); the others wait."""
         count = self.active.shape[1]
-        # as many patches as this part of all tokens, the class token counted
+        # the class token is counted among the tokens, and kept beside this number of patches
         kept = torch.sym_max(torch.sym_min(_times(count, self.keep_rate, up=True), count - 1), 1)
         best = scores.topk(kept, dim=1).indices  # (B, kept)
         index = best[..., None].expand(-1, -1, self.active.shape[2])
@@ -77,14 +82,14 @@ class Tokens(NamedTuple):
 class SuperBlock(Block):
     """A transformer block; one that `prunes` drops tokens between its attention and its MLP.
 
-    A patch is worth the attention that the class token pays to it, the mean over the heads.
+    A patch's score is the attention that the class token pays to it, the mean over the heads.
     """
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float, drop_path: float, prunes: bool):
         super().__init__(dim, heads, mlp_ratio, drop_path)
         self.prunes = prunes
 
-    def forward(self, tokens: Tokens) -> Tokens:
+    def forward(self, tokens: Tokens) -> Tokens:  # type: ignore[override]  # a block of another state
         x = tokens.active
         q, k, v = self.attn.split(self.norm1(x))
         tokens = tokens._replace(active=x + self.drop_path(self.attn.attend(q, k, v)))
@@ -103,8 +108,8 @@ def _class_attention(q: Tensor, k: Tensor) -> Tensor:
 
 def _times(count: int, rate: float, up: bool = False) -> int:
     """`count` · `rate`, rounded to the nearest or up; in integers, as `count` is symbolic in an export."""
-    rate = Fraction(rate).limit_denominator(10**6)
-    n, d = rate.numerator, rate.denominator
+    fraction = Fraction(rate).limit_denominator(10**6)
+    n, d = fraction.numerator, fraction.denominator
     return (count * n + d - 1) // d if up else (2 * count * n + d) // (2 * d)
 
 
@@ -117,6 +122,8 @@ class Stem(nn.Module):
     There is a position table for every image size of the paper. An image of another size, square or not,
     takes the table nearest to its number of patches, resampled to its grid.
     """
+
+    counts: Tensor
 
     def __init__(self, in_channels: int, dim: int, patch_size: int, image_sizes: Sequence[int]):
         super().__init__()
@@ -148,7 +155,7 @@ class Stem(nn.Module):
         return torch.cat(fitted).index_select(0, nearest[None])
 
 
-class Level(nn.Sequential):
+class PyramidLevel(nn.Sequential):
     """One level of the ViTDet pyramid, from the map of stride p: strides p/4, p/2, p and 2p.
 
     Finer levels by transposed convolutions that double the size and halve the channels, the coarser by a
@@ -156,20 +163,14 @@ class Level(nn.Sequential):
     """
 
     def __init__(self, dim: int, index: int):
-        half, quarter = dim // 2, dim // 4
-        super().__init__(
-            *(
-                [
-                    nn.ConvTranspose2d(dim, half, 2, stride=2),
-                    LayerNorm2d(half),
-                    nn.GELU(),
-                    nn.ConvTranspose2d(half, quarter, 2, stride=2),
-                ],
-                [nn.ConvTranspose2d(dim, half, 2, stride=2)],
-                [],
-                [nn.MaxPool2d(2, ceil_mode=True)],
-            )[index]
-        )
+        layers: list[nn.Module] = []
+        if index < 2:
+            layers += [nn.ConvTranspose2d(dim, dim // 2, 2, stride=2)]
+        if index == 0:
+            layers += [LayerNorm2d(dim // 2), nn.GELU(), nn.ConvTranspose2d(dim // 2, dim // 4, 2, stride=2)]
+        if index == 3:
+            layers += [nn.MaxPool2d(2, ceil_mode=True)]
+        super().__init__(*layers)
 
 
 # ---- the backbone ------------------------------------------------------------------------------------------
@@ -179,25 +180,25 @@ class Level(nn.Sequential):
 class SuperViT(Pyramid):
     """SuperViT pyramid, strides 4, 8, 16, 32, of C/4, C/2, C and C channels.
 
-    A plain transformer at stride 16, a final norm, and the ViTDet pyramid. Two dials set the cost from call
-    to call, and the maps have the sizes of the given image at any setting:
+    A plain transformer at stride 16, a final norm, and the ViTDet pyramid. Two numbers set the cost from call
+    to call; the sizes of the maps do not depend on them:
 
     - `scale`: the image is resized to this fraction of its sides, and the features back;
-    - `keep_rate`: in the `pruned_blocks` this part of the tokens goes on. The others wait with the features
-      they had when they were dropped, and return to their places before the final norm.
+    - `keep_rate`: each of the `pruned_blocks` keeps this fraction of the tokens. The others wait with the
+      features they had when they were dropped, and return to their places before the final norm.
 
     Evaluation reads the attributes `scale` and `keep_rate`, which may be set at any time; each forward pass
     in training draws both from `scales` and `keep_rates` with Python's `random`. (The paper trains its
     classifier otherwise: four settings in each step, of which the largest teaches the others.) At 1 and 1
-    this is a plain vision transformer. Arguments, attributes and errors as in `Pyramid`; `forward` as there.
+    this is a plain vision transformer. See `Pyramid` for the other arguments.
 
     Args:
-        scale, keep_rate: the dials' first settings, each above 0 and at most 1.
-        scales, keep_rates: what training draws from; by default those settings.
+        scale, keep_rate: initial values of the attributes, each above 0 and at most 1.
+        scales, keep_rates: what training draws from; by default those values alone.
         drop_path_rate: stochastic depth of the last block; the rate grows linearly from 0 at the first.
-        out_indices: which levels leave as maps; only the transformer is common to all of them.
-        frozen_stages: stage i is the blocks from the i-th pruning (or the first block) to before the next;
-            the last takes the final norm along. The levels always train.
+        out_indices: which levels are returned; all of them need the whole transformer.
+        frozen_stages: stage i is the blocks from one pruning (or the first block) to before the next; the
+            last includes the final norm. The levels are never frozen.
     """
 
     archs = VARIANTS
@@ -231,7 +232,22 @@ class SuperViT(Pyramid):
         channels = (a.dim // 4, a.dim // 2, a.dim, a.dim)
         strides = (a.patch_size // 4, a.patch_size // 2, a.patch_size, a.patch_size * 2)
         super().__init__(
-            a, channels, strides, out_indices, frozen_stages, norm_eval, with_cp, init_cfg, len(pruned) + 1
+            arch=a,
+            channels=channels,
+            strides=strides,
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+            stage_count=len(pruned) + 1,
+        )
+        self.released_names = (
+            (r'^blocks\.(\d+)\.', partial(_our_block, [0, *pruned])),
+            (r'^patch_embed\.', 'stem.'),
+            (r'^cls_token$', 'stem.class_token'),
+            (r'^pos_embed_list\.', 'stem.positions.'),
+            (r'^pos_embed$', 'stem.positions.0'),  # DeiT's own weights, for an arch of one image size
         )
         self.scale, self.keep_rate = scale, keep_rate
         for name, dials in dict(scales=scales, keep_rates=keep_rates).items():
@@ -250,34 +266,17 @@ class SuperViT(Pyramid):
         for start, end in zip([0, *a.pruned_blocks], [*a.pruned_blocks, a.depth], strict=True):
             self.stages.append(self.blocks(blocks[start:end]))
         self.norm = nn.LayerNorm(a.dim, eps=1e-6)
-        self.levels = nn.ModuleDict({str(index): Level(a.dim, index) for index in self.out_indices})
+        self.levels = nn.ModuleDict({str(i): PyramidLevel(a.dim, i) for i in self.out_indices})
 
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                init_linear(module)
         self.freeze()
 
     def freeze(self) -> None:
         super().freeze()
         if self.frozen_stages == self.stage_count:
             self.norm.requires_grad_(False)
-
-    @property
-    def released_names(self) -> tuple:
-        starts = [0, *self.arch.pruned_blocks]
-
-        def staged(block: re.Match) -> str:
-            stage = bisect_right(starts, int(block[1])) - 1
-            return f'stages.{stage}.{int(block[1]) - starts[stage]}.'
-
-        return (
-            (r'^blocks\.(\d+)\.', staged),
-            (r'^patch_embed\.', 'stem.'),
-            (r'^cls_token$', 'stem.class_token'),
-            (r'^pos_embed_list\.', 'stem.positions.'),
-            (r'^pos_embed$', 'stem.positions.0'),  # DeiT's own weights, for an arch of one image size
-        )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         self.check(image)
@@ -337,6 +336,12 @@ class SuperViT(Pyramid):
             raise ValueError(f'SuperViT: scale and keep_rate are above 0 and at most 1, got {value}')
 
 
-def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear with aligned corners, as the weights have seen it."""
+def _our_block(first_blocks: list[int], block: re.Match) -> str:
+    """The name of a block in our stages, which begin with `first_blocks`; the authors have no stages."""
+    stage = bisect_right(first_blocks, int(block[1])) - 1
+    return f'stages.{stage}.{int(block[1]) - first_blocks[stage]}.'
+
+
+def _resize(image: Tensor, size: Sequence[Any]) -> Tensor:
+    """Bilinear with aligned corners, as in the authors' training; `size` is symbolic in an export."""
     return F.interpolate(image, size, mode='bilinear', align_corners=True)

@@ -3,20 +3,22 @@
 Source: Y. Liu, G. Sun, Y. Qiu, L. Zhang, A. Chhatkuli, L. Van Gool, "Transformer in Convolutional Neural
 Networks", arXiv 2106.03180; the variants and their parameter counts are those of the 2021 release of its
 weights (the second version of the paper). The paper became HAT-Net, which is `HATNet` here.
+
+The authors' code: github.com/yun-liu/HAT-Net (formerly yun-liu/TransCNN), `TransCNN.py` of 2021; no licence
+found. Their weights: release v1 of that repository, `TransCNN-Tiny.pth` to `TransCNN-Large.pth`.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
 from mmengine.registry import MODELS
-from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from ..layers.drop_path import drop_path_rates
 from ..layers.fold import fold_after
 from ..layers.hierarchical import HierarchicalAttention, HierarchicalBlock
+from ..layers.init import init_linear
 from .pyramid import Pyramid
 
 # Parameters as the authors count them, with the 1000-class classifier.
@@ -40,6 +42,8 @@ class InvertedResidual(nn.Sequential):
 
     def __init__(self, dim: int, expansion: int, kernel_size: int):
         hidden = dim * expansion
+        last_norm = nn.BatchNorm2d(dim)
+        nn.init.zeros_(last_norm.weight)  # a block begins near the identity, as MMDetection's ResNets do
         super().__init__(
             nn.Conv2d(dim, hidden, 1, bias=False),
             nn.BatchNorm2d(hidden),
@@ -48,7 +52,7 @@ class InvertedResidual(nn.Sequential):
             nn.BatchNorm2d(hidden),
             nn.SiLU(inplace=True),
             nn.Conv2d(hidden, dim, 1, bias=False),
-            nn.BatchNorm2d(dim),
+            last_norm,
         )
 
 
@@ -61,11 +65,11 @@ class TwoBranchDownsample(nn.Module):
     def __init__(self, dim: int, out_dim: int):
         super().__init__()
         self.conv = nn.Conv2d(dim, out_dim, 3, stride=2, padding=1)
-        self.conv_norm = nn.BatchNorm2d(out_dim)
+        self.conv_norm: nn.Module = nn.BatchNorm2d(out_dim)
         # ceil_mode gives the last window of an odd side its real pixels only, and the convolution's size
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.pool_conv = nn.Conv2d(dim, out_dim, 1)
-        self.pool_norm = nn.BatchNorm2d(out_dim)
+        self.pool_norm: nn.Module = nn.BatchNorm2d(out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(self.conv_norm(self.conv(x)) + self.pool_norm(self.pool_conv(self.pool(x))))
@@ -81,7 +85,7 @@ class TransCNN(Pyramid):
     """TransCNN pyramid, strides 4, 8, 16, 32.
 
     A stem of two strided convolutions, then four stages of blocks, a two-branch downsampling before each
-    but the first. Arguments, attributes and errors as in `Pyramid`; `forward` as there.
+    but the first. See `Pyramid` for the other arguments.
 
     Args:
         drop_path_rate: stochastic depth of the last block; the rate grows linearly from 0 at the first.
@@ -111,7 +115,16 @@ class TransCNN(Pyramid):
         init_cfg: dict | list[dict] | None = None,
     ):
         a = self.variant(arch)
-        super().__init__(a, a.dims, (4, 8, 16, 32), out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
+        super().__init__(
+            arch=a,
+            channels=a.dims,
+            strides=(4, 8, 16, 32),
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
         rates = drop_path_rates(drop_path_rate, a.depths)
         self.stem = nn.Sequential(  # (B, 3, H, W) → (B, dims[0], ⌈H/4⌉, ⌈W/4⌉)
             nn.Conv2d(self.in_channels, 16, 3, stride=2, padding=1),
@@ -120,19 +133,14 @@ class TransCNN(Pyramid):
             nn.Conv2d(16, a.dims[0], 3, stride=2, padding=1),
         )
         for i in range(self.stages_needed):
-            stage = OrderedDict()
-            if i > 0:
-                stage['downsample'] = TwoBranchDownsample(a.dims[i - 1], a.dims[i])
-            stage['blocks'] = self.blocks([self._block(a, i, rate) for rate in rates[i]])
-            self.stages.append(nn.Sequential(stage))
+            self.add_stage(
+                downsample=TwoBranchDownsample(a.dims[i - 1], a.dims[i]) if i > 0 else None,
+                blocks=self.blocks([self._block(a, i, rate) for rate in rates[i]]),
+            )
         for module in self.modules():
             if isinstance(module, HierarchicalAttention):
-                for projection in (module.qkv, module.proj):
-                    trunc_normal_(projection.weight, std=0.02)
-                    nn.init.zeros_(projection.bias)
-            elif isinstance(module, InvertedResidual):
-                # each block begins near the identity, as MMDetection's ResNets do
-                nn.init.zeros_(module[-1].weight)
+                init_linear(module.qkv)
+                init_linear(module.proj)
         self.freeze()
 
     @staticmethod

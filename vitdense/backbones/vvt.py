@@ -2,6 +2,9 @@
 
 Source: W. Sun, Z. Qin, H. Deng, J. Wang, Y. Zhang, K. Zhang, N. Barnes, S. Birchfield, L. Kong, Y. Zhong,
 "Vicinity Vision Transformer", IEEE TPAMI 2023 (arXiv 2206.10552), section 3.
+
+The authors' code: github.com/OpenNLPLab/Vicinity-Vision-Transformer; no licence found. Their weights, of
+224 × 224 training: OneDrive, linked from its README.
 """
 
 import math
@@ -13,10 +16,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
-from timm.layers import DropPath, LayerNorm2d, trunc_normal_
 from torch import Tensor, nn
 
-from ..layers.drop_path import drop_path_rates
+from ..layers.drop_path import DropPath, drop_path_rates
+from ..layers.init import trunc_normal_
+from ..layers.linear import PointwiseLinear
+from ..layers.norm import LayerNorm2d
 from .pyramid import Pyramid
 
 # Parameters and multiply-adds at 224×224 as the authors count them, with the 1000-class classifier.
@@ -38,9 +43,9 @@ class VicinityAttention(nn.Module):
 
         relu(q_i)·relu(k_j) · (cos(π/2 · (r − r')/H) + cos(π/2 · (c − c')/W)),
 
-    divided by the sum of its weights. Since cos(a − b) = cos a cos b + sin a sin b, keys and values are
-    summed over the map before any query meets them. Queries, keys and values have C/reduction channels
-    (feature reduction), and a gate from the map's mean amplifies channels of the result (feature
+    divided by the sum of its weights. Since cos(a − b) = cos a cos b + sin a sin b, keys and values can be
+    summed over the map before they are multiplied by a query. Queries, keys and values have C/reduction
+    channels (feature reduction), and a gate from the map's mean amplifies channels of the result (feature
     preserving connection).
 
     Args:
@@ -120,23 +125,15 @@ class ConvMLP(nn.Module):
     def __init__(self, dim: int, ratio: int):
         super().__init__()
         hidden = dim * ratio
-        self.fc1 = nn.Linear(dim, hidden)
+        self.fc1 = PointwiseLinear(dim, hidden)
         self.conv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc2 = PointwiseLinear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(_pointwise(x.permute(0, 3, 1, 2), self.fc1))
-        # in place where no gradient asks for its input: another map of this size costs up to a tenth of all
+        x = self.conv(self.fc1(x).permute(0, 3, 1, 2))
+        # in place where no gradient needs its input: another map of this size costs up to a tenth of the time
         gelu = F.gelu if torch.is_grad_enabled() else torch.ops.aten.gelu_
-        return _pointwise(gelu(x), self.fc2).permute(0, 2, 3, 1)
-
-
-def _pointwise(x: Tensor, layer: nn.Linear) -> Tensor:
-    """A linear layer at each pixel of (B, C, H, W), as a 1×1 convolution, which adds its bias as it goes.
-
-    A linear layer on the CPU first fills its output with the bias: here, the largest map of the network.
-    """
-    return F.conv2d(x, layer.weight[..., None, None], layer.bias)
+        return self.fc2(gelu(x).permute(0, 2, 3, 1))
 
 
 class VicinityBlock(nn.Module):
@@ -148,7 +145,7 @@ class VicinityBlock(nn.Module):
         self.attn = attn
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = mlp
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape."""
@@ -168,9 +165,8 @@ def patch_embed(in_dim: int, dim: int, kernel_size: int, stride: int) -> nn.Sequ
 class VVT(Pyramid):
     """VVT pyramid, strides 4, 8, 16, 32.
 
-    Four stages, each of an overlapping patch embedding, vicinity blocks and a last norm, whose result is
-    both the stage's map and what the next stage reads. Arguments, attributes and errors as in `Pyramid`;
-    `forward` as there.
+    Four stages, each of an overlapping patch embedding, vicinity blocks and a last norm, whose output is
+    both the stage's map and what the next stage takes. See `Pyramid` for the other arguments.
 
     Args:
         drop_path_rate: stochastic depth of the last block; the rate grows linearly from 0 at the first.
@@ -200,16 +196,24 @@ class VVT(Pyramid):
         init_cfg: dict | list[dict] | None = None,
     ):
         a = self.variant(arch)
-        super().__init__(a, a.dims, (4, 8, 16, 32), out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
+        super().__init__(
+            arch=a,
+            channels=a.dims,
+            strides=(4, 8, 16, 32),
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
         rates = drop_path_rates(drop_path_rate, a.depths)
         self.stem = patch_embed(self.in_channels, a.dims[0], 7, 4)
         for i in range(self.stages_needed):
-            stage = OrderedDict()
-            if i > 0:
-                stage['downsample'] = patch_embed(a.dims[i - 1], a.dims[i], 3, 2)
-            stage['blocks'] = self.blocks([self._block(a, i, rate) for rate in rates[i]])
-            stage['norm'] = LayerNorm2d(a.dims[i], eps=1e-6)
-            self.stages.append(nn.Sequential(stage))
+            self.add_stage(
+                downsample=patch_embed(a.dims[i - 1], a.dims[i], 3, 2) if i > 0 else None,
+                blocks=self.blocks([self._block(a, i, rate) for rate in rates[i]]),
+                norm=LayerNorm2d(a.dims[i], eps=1e-6),
+            )
         self.apply(self._init)
         self.freeze()
 
@@ -226,5 +230,6 @@ class VVT(Pyramid):
         elif isinstance(module, nn.Conv2d):
             fan_out = module.out_channels // module.groups * math.prod(module.kernel_size)
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        if getattr(module, 'bias', None) is not None:
-            nn.init.zeros_(module.bias)
+        bias = getattr(module, 'bias', None)
+        if bias is not None:
+            nn.init.zeros_(bias)

@@ -1,1 +1,1 @@
-"""Parts that two or more backbones share because their papers share the equations; torch and timm only."""
+"""Parts that two or more backbones share because their papers share the equations; torch only."""

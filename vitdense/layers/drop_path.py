@@ -1,4 +1,29 @@
-"""The stochastic-depth schedule that most of the papers share."""
+"""Stochastic depth: residual branches that are dropped at random in training.
+
+Source: G. Huang, Y. Sun, Z. Liu, D. Sedra, K. Weinberger, "Deep Networks with Stochastic Depth",
+arXiv 1603.09382.
+"""
+
+from torch import Tensor, nn
+
+
+class DropPath(nn.Module):
+    """In training, the branch of an image is zero with probability p = `drop_prob`, else divided by 1 − p."""
+
+    def __init__(self, drop_prob: float):
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, …) → the same shape."""
+        if self.drop_prob == 0 or not self.training:
+            return x
+        keep_prob = 1 - self.drop_prob
+        kept = x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep_prob)
+        return x * (kept / keep_prob if keep_prob else kept)
+
+    def extra_repr(self) -> str:
+        return f'drop_prob={self.drop_prob:0.3f}'
 
 
 def check_probability(rate: float) -> None:
@@ -7,9 +32,9 @@ def check_probability(rate: float) -> None:
 
 
 def drop_path_rates(last: float, depths: tuple[int, ...]) -> list[list[float]]:
-    """Rates that grow linearly from 0 at the first block to `last` at the last, grouped by stage.
+    """The schedule of most papers: rates grow linearly from 0 at the first block to `last` at the last.
 
-    The schedule runs over all of the variant's blocks, whether or not they are all built.
+    They are grouped by stage, and run over all of the variant's blocks, whether or not they are all built.
 
     Raises:
         ValueError: `last` is no probability.

@@ -6,11 +6,11 @@ Attention", arXiv 2106.03180, section 3.
 
 from collections.abc import Callable
 
-import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 
+from .attention import attend, split_heads
 from .cells import from_cells, to_cells
+from .drop_path import DropPath
 from .fold import fold_before
 
 Norm = Callable[[int], nn.Module]
@@ -38,7 +38,7 @@ class HierarchicalAttention(nn.Module):
 
     def __init__(self, dim: int, head_dim: int, grid_size: int, pool_ratio: int, norm: Norm):
         super().__init__()
-        self.head_dim = head_dim
+        self.heads = dim // head_dim
         self.grid_size = grid_size
         self.norm = norm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
@@ -53,21 +53,22 @@ class HierarchicalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape."""
-        size = x.shape[-2:]
+        size = x.shape[2], x.shape[3]
         if self.grid_size == 1:
             tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C)
-            return self.proj(self._map(self._attend(*self._heads(self.qkv(tokens), 3)), size))
+            return self.proj(_to_map(attend(*split_heads(self.qkv(tokens), 3, self.heads)), size))
 
         pixels, real = to_cells(self.norm(x), self.grid_size)  # (B·n, g², C)
-        local = self._attend(*self._heads(self.qkv(pixels), 3), mask=real)
+        local = attend(*split_heads(self.qkv(pixels), 3, self.heads), mask=real)
         x = self.grid_norm(x + from_cells(local, size, self.grid_size))
 
         q = self.q(x).flatten(2).transpose(1, 2)  # (B, HW, C)
         kv = self.kv(self.pool_norm(self.pool(x))).flatten(2).transpose(1, 2)  # (B, ⌈H/r⌉⌈W/r⌉, 2C)
-        return self.proj(x + self._map(self._attend(*self._heads(q, 1), *self._heads(kv, 2)), size))
+        seen = attend(*split_heads(q, 1, self.heads), *split_heads(kv, 2, self.heads))
+        return self.proj(x + _to_map(seen, size))
 
     def fold(self) -> None:
-        """Where the norm is a batch norm; `grid_norm` stays, whose output is also the residual."""
+        """Fold the norms where they are batch norms, but `grid_norm`, whose output is also the residual."""
         if isinstance(self.norm, nn.BatchNorm2d):
             fold_before(self.norm, self.qkv)
             self.norm = nn.Identity()
@@ -75,19 +76,10 @@ class HierarchicalAttention(nn.Module):
                 fold_before(self.pool_norm, self.kv)
                 self.pool_norm = nn.Identity()
 
-    def _heads(self, tokens: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """(B, N, parts·C) → `parts` views (B, heads, N, head_dim)."""
-        return tokens.unflatten(2, (parts, -1, self.head_dim)).permute(2, 0, 3, 1, 4).unbind()
 
-    @staticmethod
-    def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Softmax attention of heads, joined again: (B, N, C)."""
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
-
-    @staticmethod
-    def _map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, HW, C) → (B, C, H, W), a view."""
-        return tokens.unflatten(1, size).permute(0, 3, 1, 2)
+def _to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, HW, C) → (B, C, H, W), a view."""
+    return tokens.unflatten(1, size).permute(0, 3, 1, 2)
 
 
 class HierarchicalBlock(nn.Module):
@@ -97,7 +89,7 @@ class HierarchicalBlock(nn.Module):
         super().__init__()
         self.attn = attn
         self.conv = conv
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape."""

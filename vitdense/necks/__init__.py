@@ -1,4 +1,4 @@
-"""What some backbones need between them and a head that MMDetection lacks."""
+"""Necks that MMDetection lacks and some of the backbones need."""
 
 from .extra_level_fpn import ExtraLevelFPN
 

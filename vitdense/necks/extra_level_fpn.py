@@ -1,7 +1,7 @@
 """A feature pyramid with one level finer than the backbone's finest.
 
-Detectors such as Mask R-CNN read strides 4 to 64. A backbone of three stages begins at stride 8, and gets the
-level before it from one learned transposed convolution, as LightViT does.
+Detectors such as Mask R-CNN take levels of strides 4 to 64. A backbone of three stages begins at stride 8;
+the level of stride 4 comes from one learned transposed convolution, as in LightViT.
 
 Source: T.-Y. Lin, P. Dollár, R. Girshick, K. He, B. Hariharan, S. Belongie, "Feature Pyramid Networks for
 Object Detection", arXiv 1612.03144, section 3; T. Huang, L. Huang, S. You, F. Wang, C. Qian, C. Xu,
@@ -20,18 +20,18 @@ from torch import Tensor, nn
 class ExtraLevelFPN(BaseModule):
     """FPN whose finest level is an upsampled one, for backbones without a map of stride 4.
 
-    Each map goes through a 1×1 convolution, then, from the coarsest to the finest, receives the next coarser
-    one, upsampled (the laterals). The finest lateral, doubled by a 2×2 transposed convolution, is the extra
-    one. All leave through 3×3 convolutions; further coarse levels are every second pixel of the one before.
+    A 1×1 convolution of each map, to which, from the coarsest to the finest, the next coarser one is added,
+    upsampled: the laterals. The finest lateral, doubled by a 2×2 transposed convolution, is the extra one.
+    A 3×3 convolution of each is a level. Further coarse levels take every second pixel of the one before.
 
     Args:
         in_channels: of the backbone's maps, finest first.
         out_channels: of every level.
-        num_outs: number of levels, the extra one counted; at least one more than the maps.
+        num_outs: number of levels, with the extra one; at least one more than the maps.
         init_cfg: MMEngine's initialisation.
 
     Raises:
-        ValueError: too few levels; or, in `forward`, another number of maps.
+        ValueError: `num_outs` is too small; in `forward`, the number of maps is not that of `in_channels`.
     """
 
     def __init__(
