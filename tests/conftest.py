@@ -31,7 +31,7 @@ for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich t
     os.environ.pop(name, None)
 
 
-ONE_WORKER = {'test_configs.py', 'test_finished_run.py', 'test_two_processes.py'}  # their fixtures are costly
+ONE_WORKER = {'test_sample.py', 'test_finished_run.py', 'test_two_processes.py'}  # their fixtures are costly
 
 
 @pytest.hookimpl(optionalhook=True)  # where xdist is not installed, or switched off

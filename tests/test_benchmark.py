@@ -158,7 +158,13 @@ def test_several_sizes_show_how_a_model_grows(tool):
     assert cv2.imread('found.png').std() > 10
 
 
-@pytest.mark.parametrize('name', SMALL)
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=[pytest.mark.nightly] if name in ('HATNet', 'VVT', 'SuperViT') else [])
+        for name in SMALL
+    ],
+)
 def test_activation_checkpointing_takes_less_memory(name):
     def taken(with_cp):
         words = f'{name}:{SMALL[name].smallest},with_cp={with_cp}'

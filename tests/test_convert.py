@@ -63,7 +63,7 @@ def test_code_in_a_pickle_is_executed_only_with_trust_and_in_another_process(too
         ('damaged.pth', []),
         ('numbers.pth', []),
         ('none.pth', ['--trust']),
-        ('damaged.pth', ['--trust']),
+        pytest.param('damaged.pth', ['--trust'], marks=pytest.mark.nightly),
         pytest.param('numbers.pth', ['--trust'], marks=pytest.mark.nightly),
     ],
 )

@@ -54,6 +54,7 @@ for name in vitdense.backbones.__all__:
 """
 
 
+@pytest.mark.nightly  # import-linter's contract says the same of what is written
 def test_the_backbones_need_none_of_the_openmmlab_libraries_but_mmengine():
     assert run_python(ALONE) == ['True'] * len(vitdense.backbones.__all__)
 

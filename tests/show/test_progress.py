@@ -45,7 +45,7 @@ def test_a_run_is_announced_once_with_what_it_is_about_to_do(shown, terminal):
         'optimizer  SGD, learning rate 0.1, weight decay 0\n',
     ):
         assert text.count(line) == 1
-    (data,) = re.findall(r'\n    train  (.+)\n', text)
+    (data,) = re.findall(r'\n    train  (\d+ images.+)\n', text)
     assert data == '8 images, 6 classes (point, line, plane, space, time and 1 more), points'
 
 
