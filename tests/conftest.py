@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from itertools import count
 from pathlib import PurePath
 
@@ -31,6 +32,7 @@ for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich t
     os.environ.pop(name, None)
 
 
+START = time.monotonic()
 ONE_WORKER = {'test_sample.py', 'test_finished_run.py', 'test_two_processes.py'}  # their fixtures are costly
 
 
@@ -48,6 +50,13 @@ def pytest_xdist_make_scheduler(config, log):
     return Scheduling(config, log)
 
 
+def pytest_runtest_setup(item):
+    """With `NIGHTLY_MINUTES` set, tests that would start later than that are skipped, and named."""
+    minutes = float(os.environ.get('NIGHTLY_MINUTES') or 'inf')
+    if time.monotonic() - START > 60 * minutes:
+        pytest.skip(f'{minutes:g} minutes are over')
+
+
 @pytest.fixture
 def call_tool(monkeypatch, capfd):
     """Run a command in this process, which is quicker than another: exit code, output, error output."""
@@ -56,9 +65,7 @@ def call_tool(monkeypatch, capfd):
         monkeypatch.setattr(sys, 'argv', [f'tools/{command}.py', *map(str, words)])
         capfd.readouterr()
         code = 0
-        with (
-            monkeypatch.context() as own
-        ):  # a tool's process forces every load to be safe; this one continues
+        with monkeypatch.context() as own:  # a command makes every load safe; undo it
             own.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
             try:
                 main(command)

@@ -125,7 +125,9 @@ class VitdenseRunner(Runner):
         dataloader = dict(dataloader, dataset=SkipUnreadable(dataset, skips, self.work_dir))
         if not dataloader.get('num_workers'):  # what is for workers alone, torch refuses without
             dataloader.update(persistent_workers=False)
-        return seed_loader(dataloader, seed, diff_rank_seed)
+            dataloader.pop('prefetch_factor', None)
+        with buildable(self.cfg.filename):
+            return seed_loader(dataloader, seed, diff_rank_seed)
 
     def register_hook(self, hook: Hook | dict, priority: int | str | None = None) -> None:
         if isinstance(hook, dict):
