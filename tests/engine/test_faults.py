@@ -156,12 +156,13 @@ def test_an_unreadable_file_is_named(request, which, key, how):
 def test_an_unreadable_file_is_the_same_user_error_from_a_worker(coco, make_runner, workers):
     path = Path(coco.get_data_info(3)['img_path'])
     damage(path, 'text')
-    batches = torch.utils.data.DataLoader(SkipUnreadable(coco), num_workers=workers, collate_fn=list)
+    batches = iter(torch.utils.data.DataLoader(SkipUnreadable(coco), num_workers=workers, collate_fn=list))
     runner = make_runner()
     with pytest.raises(UserError) as stop, faults_as_errors(runner):
         list(batches)
+    if workers:
+        batches._shutdown_workers()  # the garbage collector would wait five seconds for each
     first, hint = str(stop.value).splitlines()
-    del stop  # and with it the loader: the garbage collector would wait five seconds for each worker
     assert re.search(rf'{path.name}: cannot be read: \w', first)
     assert 'check_data' in hint
     assert '--skip-unreadable' in hint
