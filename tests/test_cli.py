@@ -541,3 +541,25 @@ def test_released_weights_that_do_not_fit_are_refused_in_one_line(call, tmp_path
     assert said.count('\n') == 1
     assert not (tmp_path / 'marker').exists()
     assert not list((tmp_path / 'out').glob('*.pth'))
+
+
+def test_the_work_dir_of_a_config_is_used_but_not_by_a_copy_that_lies_in_it(call, tmp_path):
+    config = (tmp_path / 'tiny.py').read_text() + "work_dir = 'chosen'\n"
+    (tmp_path / 'own.py').write_text(config)
+    done = call('train', 'own.py', '--sample', '--preflight')
+    assert (done.code, done.err) == (0, '')
+    assert '      log  chosen/' in done.out
+    done = call('train', 'own.py', '--sample', '--preflight', '--work-dir', 'other')
+    assert '      log  other/' in done.out
+    copy = tmp_path / 'chosen/own.py'
+    (tmp_path / 'chosen/configs').symlink_to(CONFIGS)
+    copy.write_text(config)
+    done = call('train', 'chosen/own.py', '--sample', '--preflight')
+    assert '      log  work_dirs/own/' in done.out
+
+
+@pytest.mark.parametrize('key', ['out_dir', 'filename_tmpl'])
+def test_checkpoints_that_resume_would_not_find_are_refused(call, key):
+    said = refused(call('train', 'tiny.py', '--sample', '--cfg-options', f'default_hooks.checkpoint.{key}=x'))
+    assert f'default_hooks.checkpoint.{key}=' in said
+    assert '--resume' in said

@@ -16,6 +16,7 @@ from vitdense.engine.work_dir import (
     lock,
     new_test_dir,
     new_work_dir,
+    record_config,
     resumed_run,
 )
 from vitdense.errors import UserError
@@ -177,3 +178,16 @@ def test_without_last_checkpoint_the_newest_checkpoint_is_found():
     os.utime(folder / 'iter_1.pth', (0, 0))
     (folder / 'last_checkpoint').unlink()
     assert resumed_run('mine', 'pit', 'auto') == (folder, folder / 'iter_2.pth')
+
+
+def test_resume_takes_no_run_of_another_config_of_the_same_name():
+    for folder in ('mine', 'theirs'):
+        Path(folder).mkdir()
+    record_config(run(WORK_DIRS / 'pit', 'epoch_1.pth'), 'mine/pit.py')
+    record_config(run(WORK_DIRS / 'pit-2', 'epoch_2.pth'), 'theirs/pit.py')
+    assert resumed_run(None, 'pit', 'auto', 'mine/pit.py')[1] == WORK_DIRS / 'pit' / 'epoch_1.pth'
+    assert resumed_run(None, 'pit', 'auto', 'theirs/pit.py')[1] == WORK_DIRS / 'pit-2' / 'epoch_2.pth'
+    with pytest.raises(UserError, match=r'work_dirs/pit-2 is a run of theirs/pit\.py'):
+        resumed_run(None, 'pit', 'auto', 'other/pit.py')
+    (WORK_DIRS / 'pit-2/.config_file').unlink()  # of an earlier version, which did not note it
+    assert resumed_run(None, 'pit', 'auto', 'other/pit.py')[0] == WORK_DIRS / 'pit-2'

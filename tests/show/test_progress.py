@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from line import Mean
 from rich.console import Console
 
 from vitdense.show import progress
@@ -145,3 +146,40 @@ def test_the_files_of_a_run_are_named_as_a_person_would_type_them(tmp_path, monk
     stream = io.StringIO()
     say_files(Console(file=stream, width=160), {'checkpoint': tmp_path / 'a.pth', 'log': '/elsewhere/b.log'})
     assert stream.getvalue() == ' checkpoint  a.pth\n        log  /elsewhere/b.log\n'
+
+
+def test_the_learning_rates_are_those_that_the_optimizer_steps_with(shown, monkeypatch):
+    monkeypatch.setattr(progress, 'SECONDS_BETWEEN_LINES', 0)
+    halved = [dict(type='MultiStepLR', by_epoch=False, milestones=[2], gamma=0.5)]
+    backbone = dict(custom_keys={'backbone.bias': dict(lr_mult=0.1)})
+    optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=backbone)
+    text = shown(param_scheduler=halved, optim_wrapper=optim_wrapper)
+    assert 'optimizer  SGD, learning rate 0.01 to 0.1, weight decay 0\n' in text
+    rates = re.findall(r'train  \d/4 .* lr (\S+ to \S+)$', text, re.MULTILINE)
+    assert rates == ['1.0e-02 to 1.0e-01'] * 2 + ['5.0e-03 to 5.0e-02'] * 2
+
+
+def test_accumulated_batches_are_part_of_the_batch_size(shown):
+    optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=2)
+    assert ', batch size 2 (2 batches accumulated), ' in shown(optim_wrapper=optim_wrapper)
+
+
+class Names(Mean):
+    def compute_metrics(self, results):
+        return {'truck/bus AP': 0.1, 'car/bus AP': 0.2, '[b]AP': 0.3}
+
+
+def test_classes_keep_their_names_in_the_table(shown):
+    text = shown(val_evaluator=dict(type=Names))
+    for name in ('truck/bus AP', 'car/bus AP', '[b]AP'):
+        assert f'│ {name} ' in text
+
+
+class Silent(Mean):
+    def compute_metrics(self, results):
+        return {}
+
+
+def test_an_evaluator_without_scores_is_not_said_to_have_detected_nothing(shown):
+    text = shown(val_evaluator=dict(type=Silent))
+    assert 'validation after iteration 4: the evaluator returned no scores\n' in text

@@ -51,7 +51,13 @@ def _train(args: argparse.Namespace) -> None:
     from ..engine.runner import VitdenseRunner
     from ..engine.sharded import ShardedRunner
     from ..engine.stop import StopHook
-    from ..engine.work_dir import last_checkpoint, new_work_dir, resumed_run
+    from ..engine.work_dir import (
+        last_checkpoint,
+        new_work_dir,
+        own_work_dir,
+        record_config,
+        resumed_run,
+    )
     from ..memory import keep_freed_memory
     from ..preflight import PreflightHook
     from ..show.pictures import draw_curves, draw_predictions
@@ -69,11 +75,16 @@ def _train(args: argparse.Namespace) -> None:
             cfg[option] = count
     join(cfg, args.local_rank)
     name = Path(args.config).stem
-    if args.resume:
-        folder, checkpoint = on_main_process(lambda: resumed_run(args.work_dir, name, args.resume))
+    # what the config says, where the command line says nothing
+    wanted = args.work_dir or own_work_dir(cfg)
+    resume = args.resume or (cfg.get('load_from') or 'auto' if cfg.get('resume') else None)
+    if resume:
+        folder, checkpoint = on_main_process(lambda: resumed_run(wanted, name, resume, cfg.filename))
         resume_from(cfg, checkpoint)
     else:
-        folder = on_main_process(lambda: new_work_dir(args.work_dir, name))
+        folder = on_main_process(lambda: new_work_dir(wanted, name))
+    if is_main_process():
+        record_config(folder, cfg.filename)
     cfg.work_dir = str(folder)
 
     console = make_console()

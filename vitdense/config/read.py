@@ -139,6 +139,21 @@ def point_data_at(cfg: Config, root: str) -> None:
                 one['ann_file'] = new + one['ann_file'].removeprefix(old)
 
 
+def refuse_checkpoint_paths(cfg: Config) -> None:
+    """Checkpoints lie in the work dir under MMEngine's names, where `--resume` and the tools look for them.
+
+    Raises:
+        UserError: the checkpoint hook has another folder or other names.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    for key, instead in (('out_dir', '--work-dir DIR'), ('filename_tmpl', 'its default')):
+        if hook.get(key) is not None:
+            raise UserError(
+                f'default_hooks.checkpoint.{key}={hook[key]!r}: --resume would not find the checkpoints; '
+                f'expected {instead}'
+            )
+
+
 def require_data(cfg: Config, loaders: Iterable[str]) -> None:
     """Find the files and folders of the datasets before a model is built.
 

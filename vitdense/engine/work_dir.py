@@ -6,15 +6,26 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from mmengine.config import Config
+
 from ..checkpoint import check_sums
 from ..console import display_path, make_console
 from ..errors import UserError
 from ..folder_lock import lock, locked
 
 WORK_DIRS = Path('work_dirs')
+CONFIG_FILE = '.config_file'  # holds the path of the config that a folder is a run of
 TRAINED = ('*.pth', 'last_checkpoint', 'not_finite')  # left by a training
 TESTED = ('predictions.png',)  # left by a test
 RESUMABLE = re.compile(r'(?:epoch|iter)_\d+\.pth')  # the best checkpoint is weights alone
+
+
+def own_work_dir(cfg: Config) -> str | None:
+    """The `work_dir` of a config; not of one that a run has saved there, from which a new run may start."""
+    folder = cfg.get('work_dir')
+    if folder and Path(folder).absolute() == Path(cfg.filename).absolute().parent:
+        return None
+    return folder
 
 
 def new_work_dir(wanted: str | None, name: str) -> Path:
@@ -51,8 +62,21 @@ def _new(wanted: str | None, name: str, traces: tuple[str, ...]) -> Path:
     return next(path for path in _numbered(name) if not _holds(path, traces) and not lock(path))
 
 
-def resumed_run(wanted: str | None, name: str, checkpoint: str) -> tuple[Path, Path]:
+def record_config(folder: Path, config: str) -> None:
+    """Note which config a folder is a run of: two in different folders can have the same name."""
+    (folder / CONFIG_FILE).write_text(f'{Path(config).absolute()}\n')
+
+
+def resumed_run(
+    wanted: str | None, name: str, checkpoint: str, config: str | None = None
+) -> tuple[Path, Path]:
     """The folder, locked, and the checkpoint of the run that `--resume` or `--resume CHECKPOINT` continues.
+
+    Args:
+        wanted: the folder, if one is asked for.
+        name: of the config.
+        checkpoint: a path, or 'auto' for the newest one.
+        config: path of the config; its runs are searched, and not those of another config of the same name.
 
     Raises:
         UserError: there is nothing to resume, or another run is running there.
@@ -62,11 +86,25 @@ def resumed_run(wanted: str | None, name: str, checkpoint: str) -> tuple[Path, P
         if not path.is_file():
             raise UserError(f'--resume {checkpoint}: no such checkpoint file')
         return locked(Path(wanted) if wanted else path.parent), path
+    others = ''
     for folder in [Path(wanted)] if wanted is not None else _runs_of(name):
-        if _checkpoints(folder):
-            return locked(folder), _newest(folder)
+        if not _checkpoints(folder):
+            continue
+        if wanted is None and config and (other := _other_config(folder, config)):
+            others += f'; {display_path(folder)} is a run of {display_path(other)}'
+            continue
+        return locked(folder), _newest(folder)
     where = wanted or display_path(WORK_DIRS / name)
-    raise UserError(f'--resume: no checkpoint in {where}; give one (--resume CHECKPOINT) or start without it')
+    raise UserError(
+        f'--resume: no checkpoint in {where}{others}; give one (--resume CHECKPOINT) or start without it'
+    )
+
+
+def _other_config(folder: Path, config: str) -> str:
+    """The config that a folder is a run of, if it is known and another one."""
+    record = folder / CONFIG_FILE
+    known = record.read_text().strip() if record.is_file() else ''
+    return known if known and Path(known) != Path(config).absolute() else ''
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:

@@ -49,9 +49,10 @@ def batch_size(runner: Runner) -> Iterator[Finding]:
     if size == base or scaling.get('enable'):
         return
     rate = wrapper.optimizer.defaults['lr']
+    scaled = rate * size / accumulated_batches(wrapper) / base  # MMEngine does not count accumulated batches
     text = (
         f'batch size {size}, schedule tuned for batch size {base}; auto_scale_lr.enable=True would scale the '
-        f'learning rate {rate:g} → {rate * size / base:g}'
+        f'learning rate {rate:g} → {scaled:g}'
     )
     yield Finding('recipe', text, Level.WARNING)
 
@@ -64,7 +65,15 @@ def resumed_config(runner: Runner) -> Iterator[Finding]:
         changed = sorted(differences(runner.resumed_config, runner.cfg.pretty_text))
     except SyntaxError:  # the text of another software
         return
+    changed = [f'{entry} (no effect: it is resumed)' if _is_resumed(entry) else entry for entry in changed]
     if changed:
         yield Finding(
             'resumed', f'with another config than it was started: {first_few(changed)}', Level.WARNING
         )
+
+
+def _is_resumed(entry: str) -> bool:
+    """Whether the checkpoint's optimizer state or schedule takes the place of a config's entry."""
+    return entry.startswith(
+        ('optim_wrapper.optimizer.lr', 'optim_wrapper.optimizer.weight_decay', 'param_scheduler')
+    )

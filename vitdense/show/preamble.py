@@ -18,7 +18,7 @@ from ..data.dataset import classes_of, leaf_datasets
 from ..engine.precision import is_compiled
 from ..engine.processes import unwrapped
 from ..findings import first_few
-from ..mmengine_internals import checkpoint_source, is_resuming
+from ..mmengine_internals import accumulated_batches, checkpoint_source, is_resuming
 
 
 def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
@@ -76,10 +76,10 @@ def _data(loader: DataLoader) -> str:
 def _schedule(runner: Runner) -> str:
     batch = runner.train_dataloader.batch_sampler
     batch = getattr(batch, 'batch_size', runner.cfg.train_dataloader.batch_size)
-    processes = get_world_size()
-    batches = f'batch size {batch * processes}' + (
-        f' ({processes} processes of {batch})' if processes > 1 else ''
-    )
+    processes, accumulated = get_world_size(), accumulated_batches(runner.optim_wrapper)
+    parts = [f'{processes} processes of {batch}'] * (processes > 1)
+    parts += [f'{accumulated} batches accumulated'] * (accumulated > 1)
+    batches = f'batch size {batch * processes * accumulated}' + (f' ({", ".join(parts)})' if parts else '')
     length = f'{runner.max_iters} iterations'
     every = f'validation every {runner.train_loop.val_interval} iterations'
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
@@ -91,9 +91,28 @@ def _schedule(runner: Runner) -> str:
 
 
 def _optimizer(runner: Runner) -> str:
-    optimizer = runner.optim_wrapper.optimizer
-    peak = optimizer.defaults
-    return f'{type(optimizer).__name__}, learning rate {peak["lr"]:g}, weight decay {peak["weight_decay"]:g}'
+    name = type(next(iter(_optimizers(runner.optim_wrapper)))).__name__
+    rate = spread(group_values(runner.optim_wrapper, 'initial_lr'), 'g')
+    decay = spread(group_values(runner.optim_wrapper, 'weight_decay'), 'g')
+    return f'{name}, learning rate {rate}, weight decay {decay}'
+
+
+def group_values(optim_wrapper: Any, key: str) -> list[float]:
+    """The optimizer's own values, one per parameter group; 'initial_lr' is that before a schedule."""
+    groups = [group for optimizer in _optimizers(optim_wrapper) for group in optimizer.param_groups]
+    return [group.get(key, group['lr']) for group in groups]
+
+
+def _optimizers(optim_wrapper: Any) -> list[Any]:
+    """One, or of a config with several optimizers all of them."""
+    several = getattr(optim_wrapper, 'optim_wrappers', None)
+    return [wrapper.optimizer for wrapper in (several or {'': optim_wrapper}).values()]
+
+
+def spread(values: list[float], form: str) -> str:
+    """One number, or the least and the greatest of several."""
+    least, greatest = min(values), max(values)
+    return f'{least:{form}}' if least == greatest else f'{least:{form}} to {greatest:{form}}'
 
 
 def _norms(model: torch.nn.Module) -> str:

@@ -22,9 +22,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from ..console import display_path, say
-from .preamble import preamble
+from .preamble import group_values, preamble, spread
 
 SECONDS_BETWEEN_LINES = 15  # where there is no terminal
 
@@ -43,18 +44,22 @@ class ProgressHook(Hook):
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.announced = False
+        self.rates: list[float] = []
         self.last_line = 0.0
         self.opened: dict[str, tuple[float, int]] = {}  # when each task began, and how far along
 
     def before_train(self, runner: Runner) -> None:
         self._announce(runner, training=True)
 
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        self.rates = group_values(runner.optim_wrapper, 'lr')  # which this iteration's step is taken with
+
     def before_train_epoch(self, runner: Runner) -> None:
         if 'train' not in self.opened:
             self._open('train', runner.max_iters, runner.iter)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        values = _smoothed(runner)
+        values = f'{_smoothed(runner)}  lr {spread(self.rates, ".1e")}'
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             values = f'epoch {runner.epoch + 1}/{runner.max_epochs}  {values}'
         self._advance('train', runner.iter + 1, runner.max_iters, values)
@@ -136,24 +141,24 @@ class ProgressHook(Hook):
             self.bar = None
 
     def _scores(self, metrics: Mapping[str, float] | None, title: str) -> None:
-        if not metrics:
-            self.console.print(f'{title}: nothing was detected, so there is no score')
+        if not metrics:  # such as of `format_only=True`
+            self.console.print(f'{title}: the evaluator returned no scores')
             return
         table = Table(title=title, title_justify='left', title_style='bold')
         table.add_column('score')
         table.add_column('value', justify='right')
         for name, value in metrics.items():
-            table.add_row(score_name(name), _number(value))
+            table.add_row(Text(score_name(name)), _number(value))  # a class can be called [b]
         self.console.print(table)
 
 
 def score_name(name: str) -> str:
-    """`coco/bbox_mAP_50` as a table calls it: `bbox mAP 50`."""
-    return name.split('/')[-1].replace('_', ' ')
+    """`coco/bbox_mAP_50` as a table calls it: `bbox mAP 50`. The name of a class can have a slash, too."""
+    return name.partition('/')[2].replace('_', ' ') or name.replace('_', ' ')
 
 
 def _smoothed(runner: Runner) -> str:
-    """Mean losses over the last iterations, and the learning rate."""
+    """Mean losses over the last iterations."""
     scalars = runner.message_hub.log_scalars
     window = runner.log_processor.window_size
     losses = {
@@ -161,10 +166,9 @@ def _smoothed(runner: Runner) -> str:
         for name, history in scalars.items()
         if name.startswith('train/') and 'loss' in name
     }
-    rate = next(v for k, v in scalars.items() if k.startswith('train/') and k.endswith('lr')).current()
     total = losses.pop('loss')
     parts = ' '.join(f'{name.removeprefix("loss_")} {value:.3f}' for name, value in losses.items())
-    return f'loss {total:.3f} ({parts})  lr {rate:.1e}' if parts else f'loss {total:.3f}  lr {rate:.1e}'
+    return f'loss {total:.3f} ({parts})' if parts else f'loss {total:.3f}'
 
 
 def _number(value: Any) -> str:
