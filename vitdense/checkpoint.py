@@ -19,9 +19,10 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from .backbones.pyramid import Pyramid
+from .errors import UserError
 from .layers.position import fit_table
 from .mmengine_internals import records_initialization
 
@@ -98,6 +99,46 @@ def check_sums(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if bad := archive.testzip():
             raise zipfile.BadZipFile(f'{bad} has another checksum than when it was written')
+
+
+def read_checkpoint(filename: str) -> dict:
+    """The contents of a checkpoint file.
+
+    Raises:
+        UserError: no such file, a file that is damaged or would execute code, or no checkpoint.
+    """
+    try:
+        checkpoint = read(filename, allow=SAFE_GLOBALS)
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(str(error)) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict', checkpoint), dict):
+        raise UserError(f'{filename}: not a checkpoint: it holds a {type(checkpoint).__name__}')
+    return checkpoint
+
+
+def check_state(model: nn.Module, state: Mapping[str, Any], filename: str) -> None:
+    """Compare a state dict with a model.
+
+    Raises:
+        UserError: it has not exactly the model's keys and shapes; names what differs.
+    """
+    ours = model.state_dict()
+    missing, left_over = ours.keys() - state.keys(), state.keys() - ours.keys()
+    misshapen = [k for k in ours.keys() & state.keys() if ours[k].shape != getattr(state[k], 'shape', None)]
+    problems = [
+        f'{len(keys)} {label} (such as {min(keys)})'
+        for label, keys in (
+            ('of the model are missing', missing),
+            ('are unknown', left_over),
+            ('differ in shape', misshapen),
+        )
+        if keys
+    ]
+    if problems:
+        raise UserError(
+            f'{filename}: the checkpoint of another model: of its weights, {", ".join(problems)}. '
+            f'Are the config, --arch and --sample those that it was trained with?'
+        )
 
 
 def unwrap(contents: Any, name: str) -> Mapping[str, Tensor]:

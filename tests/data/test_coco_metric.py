@@ -5,15 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmdet.evaluation import CocoMetric
+from mmengine.registry import init_default_scope
 
-from vitdense.data.coco_metric import TotalCocoMetric
+from vitdense.data.coco_metric import TotalCocoMetric, with_total_metrics
 
 BOX = [10, 10, 20, 20]
 
 
 @pytest.fixture
-def metric(tmp_path):
-    """Over two images with an object each of the first class, and beside one of them a crowd."""
+def truth(tmp_path):
+    """The file of two images with an object each of the first class, and beside one of them a crowd."""
     outline = [[10, 10, 30, 10, 30, 30, 10, 30]]
     crowd = dict(size=[64, 80], counts=[0, 100, 64 * 80 - 100])
     objects = [dict(image_id=i, iscrowd=0, segmentation=outline, area=400, bbox=BOX) for i in (1, 2)]
@@ -25,9 +27,18 @@ def metric(tmp_path):
     )
     path = tmp_path / 'truth.json'
     path.write_text(json.dumps(whole))
-    made = TotalCocoMetric(str(path), metric=['bbox', 'segm'])
+    return path
+
+
+def make_metric(truth, kind=TotalCocoMetric):
+    made = kind(str(truth), metric=['bbox', 'segm'])
     made.dataset_meta = dict(classes=('boat', 'fish'))
     return made
+
+
+@pytest.fixture
+def metric(truth):
+    return make_metric(truth)
 
 
 def scores(metric, boxes, kinds):
@@ -59,3 +70,47 @@ def test_nothing_detected_scores_0(metric, kinds):
 def test_what_is_detected_is_scored_as_mmdetection_does(metric, kinds):
     assert scores(metric, [[10, 10, 30, 30]], kinds)['coco/bbox_mAP'] == 1
     assert all(np.isin(list(scores(metric, [[40, 40, 60, 60]], kinds).values()), [0, -1]))
+
+
+def rewrite(truth, change):
+    contents = json.loads(truth.read_text())
+    for annotation in contents['annotations']:
+        change(annotation)
+    truth.write_text(json.dumps(contents))
+
+
+def test_an_annotation_id_of_0_is_a_match_like_any_other(truth):
+    rewrite(truth, lambda annotation: annotation.update(id=annotation['id'] - 1))
+    boxes = [[10, 10, 30, 30]]
+    assert scores(make_metric(truth), boxes, ['bbox'])['coco/bbox_mAP'] == 1
+    assert scores(make_metric(truth, CocoMetric), boxes, ['bbox'])['coco/bbox_mAP'] < 1  # the trap is real
+
+
+def test_annotations_without_iscrowd_are_no_crowds(truth):
+    rewrite(truth, lambda annotation: annotation.pop('iscrowd'))
+    assert scores(make_metric(truth), [[10, 10, 30, 30]], ['bbox'])['coco/bbox_mAP_50'] > 0
+
+
+@pytest.mark.parametrize('numbers', [(1, 10, 50), [300]])
+def test_proposal_nums_without_an_ap_are_refused_before_the_evaluation(truth, numbers):
+    with pytest.raises(ValueError, match=r'proposal_nums=.*100'):
+        TotalCocoMetric(str(truth), proposal_nums=numbers)
+
+
+@pytest.mark.parametrize(
+    'evaluator',
+    [
+        dict(type='CocoMetric', metric='bbox'),
+        dict(type='mmdet.CocoMetric'),
+        [dict(type=CocoMetric), dict(type='VOCMetric')],
+        dict(type='Evaluator', metrics=[dict(type='CocoMetric')]),
+    ],
+    ids=['name', 'name with scope', 'list', 'evaluator'],
+)
+def test_the_evaluators_of_mmdetections_own_configs_get_the_total_metric(evaluator):
+    init_default_scope('mmdet')
+    replaced = with_total_metrics(evaluator)
+    metrics = replaced.get('metrics', replaced) if isinstance(replaced, dict) else replaced
+    first, *others = metrics if isinstance(metrics, list) else [metrics]
+    assert first['type'] is TotalCocoMetric
+    assert [one['type'] for one in others] in ([], ['VOCMetric'])

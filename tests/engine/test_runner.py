@@ -13,9 +13,8 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 from yapf.yapflib import yapf_api
 
-from vitdense.checkpoint import SAFE_GLOBALS, read
+from vitdense.checkpoint import SAFE_GLOBALS, check_state, read
 from vitdense.engine.runner import VitdenseRunner
-from vitdense.engine.weights import check_state
 from vitdense.errors import UserError
 
 

@@ -1,23 +1,68 @@
-"""COCO's score, also of a detector that detects nothing."""
+"""COCO's score, right where pycocotools and MMDetection's metric are wrong without a word."""
+
+from typing import Any
 
 import numpy as np
 from mmdet.evaluation import CocoMetric
+from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 
 
 class TotalCocoMetric(CocoMetric):
-    """MMDetection's CocoMetric, which has no score at all if no image has a detection; here that scores 0.
+    """MMDetection's CocoMetric, which scores every detector and every file that it takes.
 
-    A detection that hits nothing is worth the same as none. So one is put in, and COCO's own evaluation says
-    the rest: 0, or −1 where there is nothing to detect.
+    - MMDetection's has no score at all if no image has a detection. Here that scores 0: one detection that
+      hits nothing is put in, which is worth the same as none, and COCO's own evaluation does the rest. It
+      says 0, or −1 where there is nothing to detect.
+    - pycocotools takes the annotation id 0 for 'no match', and a detection that hits it for a false one. Here
+      the annotations are numbered anew from 1.
+    - pycocotools reads `iscrowd`, which many exports lack, after the whole evaluation. Here it is 0 then.
+
+    Raises:
+        ValueError: `proposal_nums` with which pycocotools has no AP, or fails after the evaluation.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if len(self.proposal_nums) != 3 or 100 not in self.proposal_nums:
+            raise ValueError(
+                f"proposal_nums={self.proposal_nums}: expected three, 100 among them: COCO's AP is of "
+                f'100 detections'
+            )
+        if self._coco_api is not None:
+            _repair(self._coco_api)
+
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """As MMDetection's: the scores by their names."""
+        """The scores by their names, as MMDetection's."""
         if not any(len(predicted['labels']) for _, predicted in results):
             truth, predicted = results[0]
             results = [(truth, _miss(truth, predicted)), *results[1:]]
         return super().compute_metrics(results)
+
+
+def with_total_metrics(evaluator: Any) -> Any:
+    """A config of an evaluator with TotalCocoMetric in place of MMDetection's CocoMetric."""
+    if isinstance(evaluator, (list, tuple)):
+        return [with_total_metrics(one) for one in evaluator]
+    if not isinstance(evaluator, dict):
+        return evaluator
+    if 'metrics' in evaluator:
+        return dict(evaluator, metrics=with_total_metrics(evaluator['metrics']))
+    kind = evaluator.get('type')
+    if isinstance(kind, str):
+        with METRICS.switch_scope_and_registry(evaluator.get('_scope_')) as registry:
+            kind = registry.get(kind)
+    return dict(evaluator, type=TotalCocoMetric) if kind is CocoMetric else evaluator
+
+
+def _repair(api: Any) -> None:
+    annotations = api.dataset.get('annotations', [])
+    for annotation in annotations:
+        annotation.setdefault('iscrowd', 0)
+    if 0 in api.anns:
+        for number, annotation in enumerate(annotations, 1):
+            annotation['id'] = number
+        api.createIndex()
 
 
 def _miss(truth: dict, predicted: dict) -> dict:

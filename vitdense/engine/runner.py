@@ -20,6 +20,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ..checkpoint import check_state, read_checkpoint
 from ..config.text import FinalConfig
 from ..console import display_path, file_only
 from ..data.dataset import build_dataset
@@ -32,7 +33,7 @@ from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
 from .resume import PositionHook
-from .weights import WeightRecord, check_state, read_checkpoint
+from .weights import WeightRecord
 
 
 @contextmanager
@@ -106,6 +107,15 @@ class VitdenseRunner(Runner):
         if amp := self.cfg.get('amp'):
             autocast_networks(built, get_device(), PRECISIONS[amp])
         return built
+
+    def build_evaluator(self, evaluator: Any) -> Any:
+        """As MMEngine's, with a COCO metric that has a score in every case."""
+        if self.cfg.get('default_scope') == 'mmdet':  # MMDetection is imported by its own configs alone
+            from ..data.coco_metric import with_total_metrics
+
+            evaluator = with_total_metrics(evaluator)
+        with buildable(self.cfg.filename):
+            return super().build_evaluator(evaluator)
 
     def build_dataloader(
         self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False

@@ -1,4 +1,4 @@
-"""Weights from files: whole or not at all, without executing anything, and recorded."""
+"""Weights that MMEngine loads: safely, and recorded."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -9,53 +9,12 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..checkpoint import SAFE_GLOBALS, local, read
-from ..errors import UserError
 
 
 @CheckpointLoader.register_scheme(prefixes=('', 'http://', 'https://'), force=True)
 def load_safely(filename: str, map_location: Any = None) -> Any:
     """How MMEngine's own `Pretrained` loads a file, which would otherwise unpickle what was refused."""
     return read(local(filename), allow=SAFE_GLOBALS)
-
-
-def read_checkpoint(filename: str) -> dict:
-    """The contents of a checkpoint file.
-
-    Raises:
-        UserError: no such file, a file that is damaged or would execute code, or no checkpoint.
-    """
-    try:
-        checkpoint = read(filename, allow=SAFE_GLOBALS)
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(str(error)) from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict', checkpoint), dict):
-        raise UserError(f'{filename}: not a checkpoint: it holds a {type(checkpoint).__name__}')
-    return checkpoint
-
-
-def check_state(model: nn.Module, state: Mapping[str, Any], filename: str) -> None:
-    """Compare a state dict with a model.
-
-    Raises:
-        UserError: it has not exactly the model's keys and shapes; names what differs.
-    """
-    ours = model.state_dict()
-    missing, left_over = ours.keys() - state.keys(), state.keys() - ours.keys()
-    misshapen = [k for k in ours.keys() & state.keys() if ours[k].shape != getattr(state[k], 'shape', None)]
-    problems = [
-        f'{len(keys)} {label} (such as {min(keys)})'
-        for label, keys in (
-            ('of the model are missing', missing),
-            ('are unknown', left_over),
-            ('differ in shape', misshapen),
-        )
-        if keys
-    ]
-    if problems:
-        raise UserError(
-            f'{filename}: the checkpoint of another model: of its weights, {", ".join(problems)}. '
-            f'Are the config, --arch and --sample those that it was trained with?'
-        )
 
 
 class WeightRecord:
