@@ -8,19 +8,21 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 MODULES = {
+    'vitdense.data_check': 'vitdense.data.check',
     'vitdense.engine.memory': 'vitdense.memory',
     'vitdense.engine.coco_metric': 'vitdense.data.coco_metric',  # in the configs that earlier runs have saved
+    'vitdense.sample': 'vitdense.data.sample',
 }
 
 
 def install() -> None:
     """Import the old names from now on."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+        sys.meta_path.insert(0, _Finder())
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Comes last, when no other finder knows the module."""
+    """Comes first: folders of the old names, with nothing but caches in them, may still be there."""
 
     def find_spec(self, fullname: str, path=None, target=None) -> ModuleSpec | None:
         return ModuleSpec(fullname, self) if fullname in MODULES else None

@@ -181,8 +181,9 @@ def test_without_last_checkpoint_the_newest_checkpoint_is_found():
 
 
 def test_resume_takes_no_run_of_another_config_of_the_same_name():
-    for folder in ('mine', 'theirs'):
+    for folder in ('mine', 'theirs', 'other'):
         Path(folder).mkdir()
+        Path(folder, 'pit.py').touch()
     record_config(run(WORK_DIRS / 'pit', 'epoch_1.pth'), 'mine/pit.py')
     record_config(run(WORK_DIRS / 'pit-2', 'epoch_2.pth'), 'theirs/pit.py')
     assert resumed_run(None, 'pit', 'auto', 'mine/pit.py')[1] == WORK_DIRS / 'pit' / 'epoch_1.pth'

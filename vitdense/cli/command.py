@@ -38,7 +38,7 @@ def make_parser(description: str, **options: Any) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, allow_abbrev=False, **options)
 
 
-def model_parser(description: str, work_dir: str) -> argparse.ArgumentParser:
+def model_parser(description: str, work_dir: str = 'work_dirs/<config>') -> argparse.ArgumentParser:
     """The arguments that all commands that run a model share.
 
     Args:

@@ -1,5 +1,6 @@
 """Where a run writes; a new run never overwrites an earlier one, nor writes where another one is running."""
 
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -63,8 +64,11 @@ def _new(wanted: str | None, name: str, traces: tuple[str, ...]) -> Path:
 
 
 def record_config(folder: Path, config: str) -> None:
-    """Note which config a folder is a run of: two in different folders can have the same name."""
-    (folder / CONFIG_FILE).write_text(f'{Path(config).absolute()}\n')
+    """Note which config a folder is a run of: two in different folders can have the same name.
+
+    Its path is relative to the folder, so that both can be moved together.
+    """
+    (folder / CONFIG_FILE).write_text(f'{os.path.relpath(config, folder)}\n')
 
 
 def resumed_run(
@@ -101,10 +105,10 @@ def resumed_run(
 
 
 def _other_config(folder: Path, config: str) -> str:
-    """The config that a folder is a run of, if it is known and another one."""
+    """The config that a folder is a run of, if that is there, and another one."""
     record = folder / CONFIG_FILE
-    known = record.read_text().strip() if record.is_file() else ''
-    return known if known and Path(known) != Path(config).absolute() else ''
+    known = folder / record.read_text().strip() if record.is_file() else folder
+    return os.path.normpath(known) if known.is_file() and not known.samefile(config) else ''
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:
