@@ -4,7 +4,7 @@
 #   PARTITION=gpu GPUS=16 GPUS_PER_NODE=8 tools/slurm_train.sh configs/mask_rcnn_vvt.py --work-dir out --resume
 #
 # What follows the config goes to tools/train.py. SRUN_ARGS are for srun. Slurm's signal before the time is over
-# lets the run save itself: SRUN_ARGS='--signal=TERM@120'; the same command with --resume then goes on.
+# lets the run save itself: SRUN_ARGS='--signal=TERM@120'; the same command with --resume continues.
 set -euo pipefail
 
 CONFIG=${1:?a config, such as configs/mask_rcnn_vvt.py}

@@ -173,6 +173,23 @@ def test_labels_that_are_no_class_stop_the_run(check):
     assert re.search(r'32 samples .* labels 9, .* 0 to 8$', said)
 
 
+def test_a_head_that_ignores_another_label_than_the_data_stops_the_run(check):
+    said = refused(check('pspnet', '', '--cfg-options', 'model.decode_head.ignore_index=7'))
+    assert 'model.decode_head.ignore_index is 7' in said
+    assert ' 255' in said
+
+
+def test_padding_that_is_not_ignored_is_a_warning(check):
+    code, out, _ = check('pspnet', '', '--cfg-options', 'model.data_preprocessor.seg_pad_val=0')
+    assert code == 0
+    assert findings(out)['ignored'].startswith('warning: model.data_preprocessor.seg_pad_val is 0, ')
+
+
+def test_a_step_whose_every_gradient_is_zero_stops_the_run(check):
+    weights = [f'model.bbox_head.loss_{part}.loss_weight=0.0' for part in ('cls', 'bbox')]
+    assert 'every gradient is zero' in refused(check('tiny', '', '--cfg-options', *weights))
+
+
 def test_another_batch_size_than_the_schedules_is_a_warning(check):
     code, out, _ = check('coco')
     assert (code, 'recipe' in findings(out)) == (0, False)

@@ -1,6 +1,6 @@
 """A run checked in seconds, before its first iteration: what would end it late, or well on nonsense.
 
-data     classes and first samples of the data against the model
+data     classes, first samples and ignored labels of the data against the model
 shapes   the backbone's feature maps against what neck and heads expect
 origin   loaded weights, the schedule's batch size, the config of a resumed run
 step     one training step that changes nothing: gradients, memory

@@ -1,4 +1,4 @@
-"""The data against the model: classes, and what the first samples teach."""
+"""The data against the model: classes, what the first samples teach, and what is ignored."""
 
 import re
 from collections import Counter
@@ -63,6 +63,25 @@ def labels(runner: Runner) -> Iterator[Finding]:
         more = f', {len(seen) - 5} more' if len(seen) > 5 else ''
         share = ignored / (total + ignored)
         yield Finding('labels', f'in {count} samples: {shares}{more}; {share:.1%} of {what} ignored')
+
+
+def ignore_index(runner: Runner) -> Iterator[Finding]:
+    """The label that a segmentor's data, heads and padding take for ignored."""
+    model = unwrapped(runner)
+    data = _ignore_index(runner.train_dataloader.dataset)
+    heads = {
+        f'model.{name}.ignore_index': module.ignore_index
+        for name, module in model.named_modules()
+        if re.search(r'(decode|auxiliary)_head(?:\.\d+)?$', name) and hasattr(module, 'ignore_index')
+    }
+    for name, label in heads.items():
+        if label != data:
+            text = f'{name} is {label}, the data ignore {data}: each would learn from what the other ignores'
+            yield Finding('ignored', text, Level.ERROR)
+    padding = getattr(getattr(model, 'data_preprocessor', None), 'seg_pad_val', data)
+    if heads and padding != data:
+        text = f'model.data_preprocessor.seg_pad_val is {padding}, the data ignore {data}: padding is a class'
+        yield Finding('ignored', text, Level.WARNING)
 
 
 def _ignore_index(dataset: Any) -> int:

@@ -11,7 +11,7 @@ from ..console import say
 from ..engine.processes import unsharded, unwrapped
 from ..errors import PreflightPassed, UserError
 from ..findings import Finding, Level
-from .data import classes, labels
+from .data import classes, ignore_index, labels
 from .origin import batch_size, loaded_weights, resumed_config
 from .shapes import shapes
 from .step import step
@@ -19,6 +19,7 @@ from .step import step
 # An error that one of them finds would make the later ones fail.
 CHECKS: list[Callable[[Runner], Iterator[Finding]]] = [
     classes,
+    ignore_index,
     labels,
     shapes,
     loaded_weights,

@@ -42,6 +42,11 @@ def step(runner: Runner) -> Iterator[Finding]:
             return
         learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         idle = [name for name, p in learning if p.grad is None]
+        learns = any(p.grad.any() for _, p in learning if p.grad is not None)
+    if learning and not learns:
+        text = 'every gradient is zero, so that nothing would be learned: is the loss that of these classes?'
+        yield Finding('step', text, Level.ERROR)
+        return
     if idle:
         waits = get_world_size() > 1 and not runner.cfg.get('find_unused_parameters')
         text = f'{len(idle)} parameters get no gradient: {first_few(idle)}'
