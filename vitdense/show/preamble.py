@@ -92,15 +92,16 @@ def _schedule(runner: Runner) -> str:
 
 def _optimizer(runner: Runner) -> str:
     name = type(next(iter(_optimizers(runner.optim_wrapper)))).__name__
-    rate = spread(group_values(runner.optim_wrapper, 'initial_lr'), 'g')
+    # 'initial_lr' is the rate before a schedule, where there is one
+    rate = spread(group_values(runner.optim_wrapper, 'initial_lr', 'lr'), 'g')
     decay = spread(group_values(runner.optim_wrapper, 'weight_decay'), 'g')
     return f'{name}, learning rate {rate}, weight decay {decay}'
 
 
-def group_values(optim_wrapper: Any, key: str) -> list[float]:
-    """The optimizer's own values, one per parameter group; 'initial_lr' is that before a schedule."""
+def group_values(optim_wrapper: Any, *keys: str) -> list[float]:
+    """The optimizer's own values, one per parameter group: of the first of the keys that the group has."""
     groups = [group for optimizer in _optimizers(optim_wrapper) for group in optimizer.param_groups]
-    return [group.get(key, group['lr']) for group in groups]
+    return [next((group[key] for key in keys if key in group), 0.0) for group in groups]
 
 
 def _optimizers(optim_wrapper: Any) -> list[Any]:
