@@ -1,6 +1,7 @@
 """What libraries print and warn is in the log, and not on the terminal."""
 
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -110,3 +111,14 @@ def test_a_path_is_shown_as_a_person_would_type_it(tmp_path, monkeypatch):
     assert display_path(tmp_path / 'runs' / 'one') == 'runs/one'
     assert display_path('runs/one') == 'runs/one'
     assert display_path(tmp_path.parent / 'elsewhere') == str(tmp_path.parent / 'elsewhere')
+
+
+def test_output_that_nobody_reads_is_a_broken_pipe_and_not_a_failure_of_the_console(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, 'w', buffering=1) as terminal, quiet():
+        monkeypatch.setattr(sys, '__stdout__', terminal)
+        with pytest.raises(BrokenPipeError):
+            make_console().print('nobody reads this')
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # so that it closes

@@ -21,6 +21,13 @@ from rich.text import Text
 _early = MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)
 
 
+class _Terminal(Console):
+    """Rich's console, which would exit with 1 where nobody reads its output any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class _ToLog(io.TextIOBase):
     """A stream whose lines become log records."""
 
@@ -45,7 +52,7 @@ def make_console() -> Console:
     terminal = sys.__stdout__
     wide = None if terminal and terminal.isatty() else 160
     silent = not is_main_process()
-    return Console(file=terminal, quiet=silent, width=wide, highlight=False, soft_wrap=True)
+    return _Terminal(file=terminal, quiet=silent, width=wide, highlight=False, soft_wrap=True)
 
 
 def say(console: Console, label: str, text: str, style: str = 'bold', width: int = 9) -> None:

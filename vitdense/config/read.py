@@ -35,6 +35,9 @@ def load_config(path: str) -> Config:
         if file.name == path:
             names += config_names()
         near = difflib.get_close_matches(file.name, names, n=3, cutoff=0.4)
+        if file.name == path:
+            there = f'there is {", ".join(near)}' if near else 'vitdense configs lists those of this project'
+            raise UserError(f'{path}: no such config; {there}')
         there = ', '.join(near or names) or 'no config'
         raise UserError(f'{path}: no such config; in {file.parent} there is {there}')
     try:
