@@ -91,8 +91,8 @@ def call(call_tool, tmp_path, monkeypatch):
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Curves and predictions, a second of each run, are not drawn."""
-    for name in ('draw_curves', 'draw_predictions'):
-        monkeypatch.setattr(f'vitdense.show.pictures.{name}', lambda *words: None)
+    monkeypatch.setattr('vitdense.show.curves.draw_curves', lambda *words: True)
+    monkeypatch.setattr('vitdense.show.pictures.draw_predictions', lambda *words: '')
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rich.table import Table
 from .complexity import cost
 from .engine.processes import unwrapped
 from .errors import UserError
-from .show.progress import score_name
+from .show.scores import score_name
 
 
 class DialSetting(NamedTuple):

@@ -1,114 +1,18 @@
-"""The pictures at the end of a run: its curves, resumed or not, and its predictions."""
+"""Which images are drawn, of what pixels, and which of the predictions."""
 
-import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
+from PIL import Image
 
-from vitdense.show.pictures import SIDE, _answers, _drawn, _headline, _palette, _records, draw_curves
-
-RED, BLUE = (255, 0, 0), (0, 0, 255)
-
-
-def write(work_dir, run, *records):
-    """The scalars of a run, as MMEngine writes them."""
-    file = work_dir / run / 'vis_data' / 'scalars.json'
-    file.parent.mkdir(parents=True)
-    file.write_text(''.join(json.dumps(record) + '\n' for record in records))
-
-
-def trained(step, loss=1.0):
-    return dict(lr=0.1, data_time=0.01, loss=loss, loss_cls=loss / 2, loss_bbox=loss / 2, time=0.1, step=step)
-
-
-def scored(step, score):
-    return {
-        'coco/bbox_mAP': score,
-        'coco/bbox_mAP_50': score * 2,
-        'data_time': 0.1,
-        'time': 0.2,
-        'step': step,
-    }
-
-
-# ---- curves -----------------------------------------------------------------------------------------------
-
-
-def test_a_resumed_run_continues_the_curves_and_replaces_what_it_repeats(tmp_path):
-    write(tmp_path, '20250101_000000', *(trained(step, 2.0) for step in range(1, 8)), scored(4, 0.1))
-    write(tmp_path, '20250102_000000', *(trained(step, 1.0) for step in range(5, 10)), scored(8, 0.2))
-    train, scores = _records(tmp_path)
-    assert {step: train[step]['loss'] for step in sorted(train)} == {
-        **dict.fromkeys(range(1, 5), 2.0),
-        **dict.fromkeys(range(5, 10), 1.0),
-    }
-    assert {step: record['coco/bbox_mAP'] for step, record in scores.items()} == {7: 0.1, 9: 0.2}
-
-
-def test_a_line_that_was_cut_is_left_out(tmp_path):
-    write(tmp_path, 'run', *(trained(step) for step in range(1, 4)))
-    file = tmp_path / 'run/vis_data/scalars.json'
-    file.write_text(file.read_text()[:-20] + '\n' + json.dumps(trained(4)) + '\n')
-    assert list(_records(tmp_path)[0]) == [1, 2, 4]
-
-
-def test_a_dataset_without_colours_gets_some():
-    own = [RED, BLUE]
-    assert _palette(own, 2) == own
-    for too_few in (None, 'random', own):
-        made = _palette(too_few, 5)
-        assert len(set(made)) == 5
-        assert all(isinstance(part, int) and 0 <= part <= 255 for colour in made for part in colour)
-
-
-def test_the_scores_of_an_epoch_lie_at_its_last_iteration(tmp_path):
-    write(
-        tmp_path, 'run', trained(50), trained(100), scored(1, 0.1), trained(150), trained(200), scored(2, 0.2)
-    )
-    assert list(_records(tmp_path)[1]) == [100, 200]
-
-
-def test_of_a_segmentors_scores_miou_is_drawn(tmp_path):
-    write(
-        tmp_path, 'run', trained(10), dict(aAcc=70.0, mIoU=40.0, mAcc=50.0, data_time=0.1, time=0.1, step=10)
-    )
-    _, scores = _records(tmp_path)
-    assert _headline(scores[10]) == ['mIoU']
-
-
-def test_of_cocos_scores_two_are_drawn():
-    record = {f'coco/segm_mAP{rest}': 0.1 for rest in ('', '_50', '_75', '_s', '_m', '_l')}
-    assert _headline(record) == ['coco/segm_mAP', 'coco/segm_mAP_50']
-
-
-def test_other_losses_are_other_curves(tmp_path):
-    pictures = []
-    for number, loss in enumerate((1.0, 1.0, 2.0)):
-        write(tmp_path / str(number), 'run', trained(1, 3.0), trained(2, loss), scored(2, 0.1))
-        draw_curves(tmp_path / str(number), tmp_path / f'{number}.png')
-        pictures.append(cv2.imread(str(tmp_path / f'{number}.png')))
-    same, again, other = pictures
-    assert np.array_equal(same, again)
-    assert not np.array_equal(same, other)
-    changed = np.nonzero((same != other).any(axis=(1, 2)))[0]
-    assert changed.max() < 0.55 * len(same)  # the loss is on top
-
-
-@pytest.mark.filterwarnings('ignore:No artists')
-@pytest.mark.parametrize('records', [[], [trained(1)], [scored(1, 0.5)]], ids=['nothing', 'losses', 'scores'])
-def test_a_short_run_has_curves_too(tmp_path, records):
-    write(tmp_path, 'run', *records)
-    draw_curves(tmp_path, tmp_path / 'curves.png')
-    assert cv2.imread(str(tmp_path / 'curves.png')).std() > 5
-
-
-# ---- predictions ------------------------------------------------------------------------------------------
+from vitdense.show.pictures import SIDE, _pixels, _prediction, _truth, chosen, draw_predictions
+from vitdense.show.sheet import amounts_in
 
 
 def instances(boxes, labels, **more):
@@ -116,54 +20,138 @@ def instances(boxes, labels, **more):
     return InstanceData(bboxes=boxes, labels=torch.tensor(labels, dtype=torch.long), **more)
 
 
-def where(picture, colour):
-    """The bounding box of a colour, in (x1, y1, x2, y2)."""
-    rows, columns = torch.nonzero((picture == torch.tensor(colour).view(3, 1, 1)).all(0), as_tuple=True)
-    return [columns.min().item(), rows.min().item(), columns.max().item(), rows.max().item()]
+class Objects:
+    """A dataset whose images have objects of these classes; it notes which of them are read."""
+
+    def __init__(self, classes, names=('a', 'b', 'c', 'd', 'e', 'f'), labelled=True, **meta):
+        self.classes, self.labelled, self.meta = classes, labelled, meta
+        self.metainfo = dict(classes=names)
+        self.read = []
+
+    def __len__(self):
+        return len(self.classes)
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        kinds = self.classes[index]
+        sample = DetDataSample(
+            metainfo=dict(img_id=index, ori_shape=(40, 60), img_shape=(40, 60), **self.meta)
+        )
+        if self.labelled:
+            sample.gt_instances = instances([[5, 5, 20, 20]] * len(kinds), kinds)
+        else:
+            sample.gt_instances = InstanceData()  # as MMDetection packs an image without annotations
+        return dict(inputs=torch.full((3, 40, 60), 100, dtype=torch.uint8), data_samples=sample)
 
 
-def test_a_box_is_drawn_where_it_is_in_the_enlarged_image_in_the_colour_of_its_class():
-    image = torch.full((3, 96, 48), 128, dtype=torch.uint8)
-    picture = _drawn(image, instances([[12, 24, 36, 72]], [1]), ('red', 'blue'), (RED, BLUE))
-    assert picture.shape == (3, SIDE, SIDE // 2)
-    enlarge = SIDE / 96
-    left, top, right, bottom = where(picture, BLUE)
-    assert [right, bottom] == pytest.approx([36 * enlarge, 72 * enlarge], abs=4)
-    assert [left, top] == pytest.approx([12 * enlarge, 24 * enlarge], abs=25)  # and its label
-    assert (picture[:, SIDE // 2, SIDE // 4] == 128).all()  # its inside is free
+class Detector(torch.nn.Module):
+    """Finds an object of the first class, if any."""
+
+    def __init__(self, found=1):
+        super().__init__()
+        self.found = found
+
+    def test_step(self, batch):
+        (sample,) = batch['data_samples']
+        boxes, labels = [[5, 5, 20, 20]] * self.found, [0] * self.found
+        sample.pred_instances = instances(boxes, labels, scores=torch.full((self.found,), 0.9))
+        return [sample]
 
 
-def test_a_mask_is_filled_and_an_image_without_anything_is_left_as_it_is():
-    image = torch.full((3, 64, 64), 128, dtype=torch.uint8)
-    masks = torch.zeros(1, 64, 64, dtype=torch.bool)
-    masks[:, 20:40, 20:40] = True
-    picture = _drawn(image, instances([[20, 20, 40, 40]], [0], masks=masks), ('red',), (RED,))
-    red, green, _ = picture[:, SIDE // 2, SIDE // 2].tolist()
-    assert red > 180 > 70 > green - 10
-    nothing = _drawn(image, instances([], []), ('red',), (RED,))
-    assert (nothing == 128).all()
+def indices(dataset, classes=6):
+    return [item['data_samples'].img_id for item in chosen(dataset, classes)]
 
 
-def test_a_pixel_is_coloured_for_the_surest_mask_alone_and_the_ground_truths_masks_are_drawn_too():
-    image = torch.full((3, 64, 64), 128, dtype=torch.uint8)
-    masks = torch.zeros(2, 64, 64, dtype=torch.bool)
-    masks[0, 20:40], masks[1, 10:60] = True, True
-    boxes = [[0, 0, 64, 64]] * 2
-    for stored in (masks, BitmapMasks(masks.numpy().astype('uint8'), 64, 64)):
-        picture = _drawn(image, instances(boxes, [0, 1], masks=stored), ('red', 'blue'), (RED, BLUE)).float()
-        both, one = (picture[:, row * SIDE // 64, SIDE // 2] for row in (30, 50))
-        assert both[0] > 180 > 70 > both[2] - 10
-        assert one[2] > 180 > 70 > one[0] - 10
+# ---- which images ------------------------------------------------------------------------------------------
 
 
-def test_a_label_map_is_coloured_and_unlabelled_pixels_are_not():
-    labels = torch.full((1, 64, 64), 255)
-    labels[:, :, :32] = 1
-    image = torch.full((3, 64, 64), 128, dtype=torch.uint8)
-    picture = _drawn(image, PixelData(data=labels), ('red', 'blue'), (RED, BLUE)).float()
-    left, right = picture[:, :, : SIDE // 2].mean((1, 2)), picture[:, :, SIDE // 2 :].mean((1, 2))
-    assert left[2] > 180 > 70 > left[0]
-    assert right.tolist() == [128, 128, 128]
+def test_images_are_spread_over_the_dataset():
+    assert indices(Objects([[number // 10] for number in range(60)])) == [0, 10, 20, 30, 40, 50]
+    assert indices(Objects([[0]] * 3)) == [0, 1, 2]
+    assert indices(Objects([[]])) == [0]
+    assert indices(Objects([])) == []
+
+
+def test_an_image_with_objects_is_drawn_rather_than_an_empty_one():
+    classes = [[] for _ in range(60)]
+    classes[5], classes[27], classes[55] = [0], [0], [0]
+    assert indices(Objects(classes)) == [5, 10, 27, 30, 40, 55]
+
+
+def test_an_image_with_a_class_that_is_not_drawn_yet_is_preferred():
+    classes = [[0] for _ in range(60)]
+    classes[12], classes[47] = [1], [2]
+    assert indices(Objects(classes)) == [0, 12, 20, 30, 47, 50]
+
+
+def test_few_images_are_read_and_the_choice_is_always_the_same():
+    dataset = Objects([[0]] * 5000)
+    first = indices(dataset)
+    assert len(dataset.read) <= 24
+    assert indices(dataset) == first
+
+
+def test_unlabelled_pixels_are_no_class():
+    assert amounts_in(PixelData(data=torch.tensor([[[0, 0, 255, 3, -1]]])), 4) == {0: 2, 3: 1}
+
+
+# ---- of what pixels ----------------------------------------------------------------------------------------
+
+
+def sample_of(path, height, width):
+    return DetDataSample(
+        metainfo=dict(img_path=str(path), ori_shape=(height, width), img_shape=(height, width))
+    )
+
+
+INPUTS = torch.stack([torch.full((4, 6), value) for value in (30, 20, 10)])  # BGR
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'RGBA', 'P', 'I;16'])
+def test_the_files_own_pixels_are_drawn_whatever_the_pipeline_did(tmp_path, mode):
+    path = tmp_path / 'image.png'
+    if mode == 'I;16':
+        cv2.imwrite(str(path), np.full((4, 6), 200 * 257, np.uint16))
+    else:
+        Image.new('RGB', (6, 4), (200, 200, 200)).convert(mode).save(path)
+    image = _pixels(sample_of(path, 4, 6), INPUTS[:, :2, :3])
+    assert image.shape == (4, 6, 3)
+    assert np.abs(image.astype(int) - 200).max() < 5  # of a palette of 216
+
+
+@pytest.mark.parametrize('turned', [False, True], ids=['as stored', 'as its EXIF says'])
+def test_an_image_is_turned_as_the_pipeline_turned_it(tmp_path, turned):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (6, 4), (200, 200, 200)).save(tmp_path / 'image.jpg', exif=exif)
+    height, width = (6, 4) if turned else (4, 6)
+    inputs = INPUTS.transpose(1, 2) if turned else INPUTS
+    image = _pixels(sample_of(tmp_path / 'image.jpg', height, width), inputs)
+    assert image.shape == (height, width, 3)
+    assert image[0, 0].tolist() == pytest.approx([200, 200, 200] if turned else [10, 20, 30], abs=2)
+
+
+@pytest.mark.parametrize('kind', ['missing', 'no image', 'no path'])
+def test_without_a_readable_file_the_models_input_is_drawn_at_the_images_size(tmp_path, kind):
+    (tmp_path / 'no image').write_text('nothing')
+    sample = sample_of(tmp_path / kind, 8, 12)
+    sample.set_metainfo(dict(img_shape=(4, 6)))
+    if kind == 'no path':
+        del sample.img_path
+    padded = torch.nn.functional.pad(INPUTS, (0, 5, 0, 3))
+    image = _pixels(sample, padded)
+    assert image.shape == (8, 12, 3)
+    assert (image == (10, 20, 30)).all()  # RGB, without the padding
+
+
+def test_inputs_of_one_channel_or_of_16_bits_are_drawn_too():
+    sample = DetDataSample(metainfo=dict(ori_shape=(4, 6)))
+    assert (_pixels(sample, torch.full((1, 4, 6), 77)) == 77).all()
+    deep = torch.stack([torch.full((4, 6), value) for value in (0, 20000, 40000)])
+    assert _pixels(sample, deep)[0, 0].tolist() == [255, 127, 0]
+
+
+# ---- which answers -----------------------------------------------------------------------------------------
 
 
 def test_of_the_predictions_the_confident_ones_are_drawn_and_of_two_on_one_thing_the_better():
@@ -173,13 +161,52 @@ def test_of_the_predictions_the_confident_ones_are_drawn_and_of_two_on_one_thing
         gt_instances=instances([[0, 0, 9, 9]] * 2, [0, 1]),
         pred_instances=instances(places, [0, 1, 2, 3], scores=scores),
     )
-    truth, prediction = _answers(sample, 0.4)
-    assert truth.labels.tolist() == [0, 1]
-    assert sorted(prediction.labels.tolist()) == [1, 2]
+    assert _truth(sample).labels.tolist() == [0, 1]
+    assert _prediction(sample, 0.4).labels.tolist() == [2, 1]  # the surest first
 
 
 def test_a_segmentors_answers_are_label_maps():
     maps = [PixelData(data=torch.full((1, 4, 4), value)) for value in (0, 1)]
-    truth, prediction = _answers(SegDataSample(gt_sem_seg=maps[0], pred_sem_seg=maps[1]), 0.4)
-    assert (truth.data == 0).all()
-    assert (prediction.data == 1).all()
+    sample = SegDataSample(gt_sem_seg=maps[0], pred_sem_seg=maps[1])
+    assert (_truth(sample).data == 0).all()
+    assert (_prediction(sample, 0.4).data == 1).all()
+
+
+def test_a_sample_without_labels_has_no_truth():
+    assert _truth(SegDataSample()) is None
+    assert _truth(DetDataSample()) is None
+    assert _truth(DetDataSample(gt_instances=InstanceData())) is None
+
+
+# ---- together ----------------------------------------------------------------------------------------------
+
+
+def draw(tmp_path, dataset, found=1):
+    remark = draw_predictions(SimpleNamespace(model=Detector(found)), dataset, tmp_path / 'out.png')
+    return remark, cv2.imread(str(tmp_path / 'out.png'))
+
+
+def test_a_test_set_without_labels_is_drawn_without_ground_truth(tmp_path):
+    remark, alone = draw(tmp_path, Objects([[]] * 3, labelled=False))
+    assert remark == ''
+    _, pairs = draw(tmp_path, Objects([[0]] * 3))
+    assert alone.shape[1] < pairs.shape[1]
+    assert alone.std() > 10
+
+
+@pytest.mark.parametrize('found', [0, 1])
+def test_one_image_is_enough(tmp_path, found):
+    _, picture = draw(tmp_path, Objects([[0]]), found)
+    assert min(picture.shape[:2]) > SIDE / 2
+
+
+def test_150_classes_are_drawn(tmp_path):
+    names = [f'class of a long name {number}' for number in range(150)]
+    remark, picture = draw(tmp_path, Objects([list(range(number, number + 9)) for number in range(6)], names))
+    assert remark == ''
+    assert picture.std() > 10
+
+
+def test_names_that_no_font_can_draw_are_told(tmp_path):
+    remark, _ = draw(tmp_path, Objects([[0]], ('\U000f1000', 'b')))
+    assert remark.endswith('classes are numbered: 0 \U000f1000')

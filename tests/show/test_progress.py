@@ -4,12 +4,11 @@ import io
 import re
 
 import pytest
-import torch
 from line import Mean
 from rich.console import Console
 
 from vitdense.show import progress
-from vitdense.show.progress import ProgressHook, say_files
+from vitdense.show.progress import ProgressHook
 
 
 @pytest.fixture(params=[False, True], ids=['a file', 'a terminal'])
@@ -95,27 +94,6 @@ def test_scores_are_a_table_in_which_a_missing_score_is_a_dash(shown, terminal):
     assert others == [('nothing', '–'), ('count', '8')]
 
 
-def test_a_model_that_detects_nothing_has_no_scores():
-    stream = io.StringIO()
-    ProgressHook(Console(file=stream))._scores({}, 'test')
-    assert stream.getvalue().startswith('test: ')
-
-
-@pytest.mark.parametrize(
-    ('value', 'text'),
-    [
-        (0.1234, '0.123'),
-        (-1, '–'),
-        (-1.0, '–'),
-        (torch.tensor(0.5), '0.500'),
-        (7, '7'),
-        (float('nan'), 'nan'),
-    ],
-)
-def test_a_number_has_three_decimals(value, text):
-    assert progress._number(value) == text
-
-
 def test_the_eta_of_a_resumed_run_is_from_its_own_iterations_and_may_be_days(monkeypatch):
     stream, clock = io.StringIO(), [0.0]
     monkeypatch.setattr(progress.time, 'monotonic', lambda: clock[0])
@@ -139,13 +117,6 @@ def test_a_validation_in_between_does_not_reset_the_eta_of_the_training(monkeypa
     hook._advance('train', 50, 100)
     paces = re.findall(r'(train|val)  \S+  (\S+) s/it  eta (\S+)', stream.getvalue())
     assert paces == [('val', '10.00', '0:00:20'), ('train', '4.00', '0:03:20')]
-
-
-def test_the_files_of_a_run_are_named_as_a_person_would_type_them(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    stream = io.StringIO()
-    say_files(Console(file=stream, width=160), {'checkpoint': tmp_path / 'a.pth', 'log': '/elsewhere/b.log'})
-    assert stream.getvalue() == ' checkpoint  a.pth\n        log  /elsewhere/b.log\n'
 
 
 def test_the_learning_rates_are_those_that_the_optimizer_steps_with(shown, monkeypatch):

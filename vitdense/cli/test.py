@@ -33,8 +33,8 @@ def _test(args: argparse.Namespace) -> None:
     from ..engine.runner import VitdenseRunner
     from ..engine.work_dir import new_test_dir
     from ..memory import keep_freed_memory
-    from ..show.pictures import draw_predictions
-    from ..show.progress import ProgressHook, say_files
+    from ..show.progress import ProgressHook
+    from ..show.results import show_results
 
     keep_freed_memory()
     dials = [DialSetting.parse(text) for text in args.dials or ()]
@@ -61,6 +61,4 @@ def _test(args: argparse.Namespace) -> None:
         else:
             runner.test()
     if is_main_process():
-        picture = folder / 'predictions.png'
-        draw_predictions(runner, runner.test_dataloader.dataset, picture)
-        say_files(console, {'predictions': picture, 'log': runner.logger.log_file})
+        show_results(runner, console, runner.test_dataloader.dataset)

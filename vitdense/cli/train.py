@@ -43,7 +43,6 @@ def _train(args: argparse.Namespace) -> None:
 
     from ..config.settings import LOADERS
     from ..console import make_console
-    from ..data.unreadable import UNREADABLE_FILE
     from ..engine.faults import faults_as_errors
     from ..engine.precision import check_precision, compile_parts
     from ..engine.processes import on_main_process, unsharded, unwrapped
@@ -51,17 +50,11 @@ def _train(args: argparse.Namespace) -> None:
     from ..engine.runner import VitdenseRunner
     from ..engine.sharded import ShardedRunner
     from ..engine.stop import StopHook
-    from ..engine.work_dir import (
-        last_checkpoint,
-        new_work_dir,
-        own_work_dir,
-        record_config,
-        resumed_run,
-    )
+    from ..engine.work_dir import new_work_dir, own_work_dir, record_config, resumed_run
     from ..memory import keep_freed_memory
     from ..preflight import PreflightHook
-    from ..show.pictures import draw_curves, draw_predictions
-    from ..show.progress import ProgressHook, say_files
+    from ..show.progress import ProgressHook
+    from ..show.results import show_results
 
     keep_freed_memory()
     cfg = prepare(args, LOADERS[:2])
@@ -102,13 +95,5 @@ def _train(args: argparse.Namespace) -> None:
     with unsharded(unwrapped(runner)):
         if not is_main_process():
             return
-        files = {'curves': folder / 'curves.png'}
-        if newest := last_checkpoint(folder):  # a config may save none
-            files = {'checkpoint': newest} | files
-        draw_curves(folder, files['curves'])
-        if runner.val_dataloader:
-            files['predictions'] = folder / 'predictions.png'
-            draw_predictions(runner, runner.val_dataloader.dataset, files['predictions'])
-        if (unreadable := folder / UNREADABLE_FILE).exists():
-            files['unreadable'] = unreadable
-        say_files(console, files | {'log': runner.logger.log_file})
+        dataset = runner.val_dataloader.dataset if runner.val_dataloader else None
+        show_results(runner, console, dataset, trained=True)

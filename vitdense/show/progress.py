@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from rich.console import Console
@@ -21,11 +20,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
-from rich.text import Text
 
-from ..console import display_path, say
+from ..console import say
 from .preamble import group_values, preamble, spread
+from .scores import score_tables
 
 SECONDS_BETWEEN_LINES = 15  # where there is no terminal
 
@@ -68,6 +66,8 @@ class ProgressHook(Hook):
         self.close()
 
     def before_val_epoch(self, runner: Runner) -> None:
+        # MMEngine may count validations in epochs: with this, their records have the iteration, too
+        runner.message_hub.update_scalar('val/iter', runner.iter)
         self._open('val', len(runner.val_dataloader))
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -78,7 +78,7 @@ class ProgressHook(Hook):
         when = f'iteration {runner.iter}'
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             when = f'epoch {runner.epoch}'
-        self._scores(metrics, f'validation after {when}')
+        self._scores(metrics, runner.val_evaluator, f'validation after {when}')
 
     def before_test_epoch(self, runner: Runner) -> None:
         self._announce(runner, training=False)
@@ -89,7 +89,7 @@ class ProgressHook(Hook):
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         self.close()
-        self._scores(metrics, 'test')
+        self._scores(metrics, runner.test_evaluator, 'test')
 
     def _announce(self, runner: Runner, training: bool) -> None:
         if not self.announced:  # a checkpoint can be tested several times in a run
@@ -140,21 +140,9 @@ class ProgressHook(Hook):
             self.bar.stop()
             self.bar = None
 
-    def _scores(self, metrics: Mapping[str, float] | None, title: str) -> None:
-        if not metrics:  # such as of `format_only=True`
-            self.console.print(f'{title}: the evaluator returned no scores')
-            return
-        table = Table(title=title, title_justify='left', title_style='bold')
-        table.add_column('score')
-        table.add_column('value', justify='right')
-        for name, value in metrics.items():
-            table.add_row(Text(score_name(name)), _number(value))  # a class can be called [b]
-        self.console.print(table)
-
-
-def score_name(name: str) -> str:
-    """`coco/bbox_mAP_50` as a table calls it: `bbox mAP 50`. The name of a class can have a slash, too."""
-    return name.partition('/')[2].replace('_', ' ') or name.replace('_', ' ')
+    def _scores(self, metrics: Mapping[str, float] | None, evaluator: Any, title: str) -> None:
+        for table in score_tables(metrics or {}, evaluator, title):
+            self.console.print(table)
 
 
 def _smoothed(runner: Runner) -> str:
@@ -169,16 +157,3 @@ def _smoothed(runner: Runner) -> str:
     total = losses.pop('loss')
     parts = ' '.join(f'{name.removeprefix("loss_")} {value:.3f}' for name, value in losses.items())
     return f'loss {total:.3f} ({parts})' if parts else f'loss {total:.3f}'
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        value = value.item()
-    # COCO says -1 where there is nothing of that size to find
-    return '–' if value == -1 else f'{value:.3f}' if isinstance(value, float) else str(value)
-
-
-def say_files(console: Console, files: Mapping[str, Any]) -> None:
-    """The last lines of a run: what it made, and where."""
-    for label, path in files.items():
-        say(console, label, display_path(path), width=11)

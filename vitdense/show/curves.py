@@ -1,0 +1,125 @@
+"""The curves of a run: losses, learning rate and scores over its iterations."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')  # a run has no display
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+HEIGHTS = {'loss': 3, 'learning rate': 1, 'validation score': 2}  # of the parts, one to another
+SCORES = 4  # as many are drawn where none has a known name
+TIMES = {'data_time', 'time', 'iter', 'step', 'memory'}  # in a record, and no scores
+
+
+def draw_curves(work_dir: str | Path, path: str | Path) -> bool:
+    """Losses, learning rate and scores over the iterations of every run in a work dir, as one picture.
+
+    Returns:
+        False, and no picture, where the runs left no `scalars.json`, as with TensorBoard alone.
+    """
+    train, scores = _records(Path(work_dir))
+    parts = _parts(train, scores)
+    if not parts:
+        return False
+    figure = _figure(parts)
+    figure.savefig(path)
+    plt.close(figure)
+    return True
+
+
+def _parts(train: dict[int, dict], scores: dict[int, dict]) -> dict[str, dict[str, dict[int, float]]]:
+    """The curves by name, in up to three parts; without a part that has none."""
+    losses = {
+        ('sum' if name == 'loss' else name.removeprefix('loss_')): _curve(train, name)
+        for name in _names(train)
+        if 'loss' in name
+    }
+    rates = {name: _curve(train, name) for name in _names(train) if name == 'lr' or name.endswith('.lr')}
+    headline = {
+        name.split('/')[-1].replace('_', ' '): _curve(scores, name) for name in _headline(_names(scores))
+    }
+    drawn = dict(zip(HEIGHTS, (losses, rates, headline), strict=True))
+    return {title: curves for title, curves in drawn.items() if any(curves.values())}
+
+
+def _figure(parts: dict[str, dict[str, dict[int, float]]]) -> Figure:
+    heights = [HEIGHTS[title] for title in parts]
+    figure, axes = plt.subplots(
+        len(parts),
+        figsize=(8, 1.4 * sum(heights)),
+        dpi=150,
+        sharex=True,
+        squeeze=False,
+        height_ratios=heights,
+        layout='constrained',
+    )
+    for ax, (title, curves) in zip(axes.flat, parts.items(), strict=True):
+        _draw(ax, title, curves)
+    axes.flat[-1].set(xlabel='iteration')
+    axes.flat[-1].xaxis.get_major_locator().set_params(integer=True)
+    figure.align_ylabels()
+    return figure
+
+
+def _draw(ax: Axes, title: str, curves: dict[str, dict[int, float]]) -> None:
+    for name in sorted(filter(curves.get, curves), key=lambda name: name != 'sum'):
+        style = dict(color='black', linewidth=2) if name == 'sum' else dict(linewidth=1.2)
+        if title == 'learning rate' and len(curves) == 1:
+            style.update(color='tab:gray')
+        few = title == 'validation score' or len(curves[name]) == 1
+        ax.plot(*zip(*curves[name].items(), strict=True), label=name, marker='o' if few else '', **style)
+    lowest = min(value for curve in curves.values() for value in curve.values())
+    ax.set(ylabel=title, ylim=(None if lowest < 0 else 0, None))
+    ax.spines[['top', 'right']].set_visible(False)
+    ax.grid(alpha=0.25)
+    if title != 'learning rate' or len(curves) > 1:  # above, where no point is
+        ax.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=5, frameon=False, borderaxespad=0)
+
+
+def _names(records: dict[int, dict]) -> list[str]:
+    """Of everything that any of the records has, in their order."""
+    return list(dict.fromkeys(name for step in sorted(records) for name in records[step]))
+
+
+def _curve(records: dict[int, dict], name: str) -> dict[int, float]:
+    """Values by iteration; without −1, which COCO says where there is nothing to detect."""
+    found = {step: records[step].get(name) for step in sorted(records)}
+    unknown = (None, -1) if name.startswith('coco/') else (None,)
+    return {step: value for step, value in found.items() if value not in unknown}
+
+
+def _records(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:
+    """Training and validation scalars by iteration; where a resumed run repeats one, the later run counts."""
+    train: dict[int, dict] = {}
+    scores: dict[int, dict] = {}
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        last = 0
+        for record in _whole_lines(file):
+            if 'loss' in record:
+                last = record['step']
+                train[last] = record
+            elif record.keys() - TIMES:
+                # MMEngine counts the validations of an epoch-based run in epochs: ProgressHook adds the
+                # iteration; without it, an epoch is fewer than the iterations
+                scores[int(record.get('iter', max(record['step'], last)))] = record
+    return train, scores
+
+
+def _whole_lines(file: Path) -> Iterator[dict]:
+    """Not the one that a full disk or a loss of power has cut."""
+    for line in file.read_text(errors='replace').splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
+
+
+def _headline(names: list[str]) -> list[str]:
+    """The scores worth a curve: mAP and mAP at IoU 0.5, or mIoU; of others the first few."""
+    known = [name for name in names if name.endswith(('mAP', 'mAP_50', 'mIoU'))]
+    return known or [name for name in names if name not in TIMES][:SCORES]

@@ -1,0 +1,85 @@
+"""The end of a run: its pictures are drawn, and its files are named."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+from rich.console import Console
+
+from ..console import display_path, say
+from ..data.unreadable import UNREADABLE_FILE
+from ..engine.work_dir import last_checkpoint
+from . import curves, pictures
+from .scores import number, score_name
+
+WIDTH = 11  # of the labels
+
+
+def show_results(runner: Runner, console: Console, dataset: Any = None, trained: bool = False) -> None:
+    """Draw what a run has to show, and say where everything is.
+
+    The results are written by now: a picture that cannot be drawn is a warning.
+
+    Args:
+        runner: of the run.
+        console: of `make_console()`.
+        dataset: whose images are drawn; none, if a config has no validation.
+        trained: whether the run was a training, with checkpoints and curves.
+    """
+    folder = Path(runner.work_dir)
+    lines = list(_checkpoints(runner)) if trained else []
+    if trained:
+        path = folder / 'curves.png'
+        drawn = _tried('curves', lambda: curves.draw_curves(folder, path), runner, console)
+        if drawn is not None:
+            none = "none: the config's visualizer has no LocalVisBackend, or the run was too short to log"
+            lines.append(('curves', display_path(path) if drawn else none))
+    if dataset is not None:
+        path = folder / 'predictions.png'
+        remark = _tried(
+            'predictions', lambda: pictures.draw_predictions(runner, dataset, path), runner, console
+        )
+        if remark:
+            say(console, 'predictions', f'warning: {remark}', 'yellow', WIDTH)
+        if remark is not None:
+            lines.append(('predictions', display_path(path)))
+    if (unreadable := folder / UNREADABLE_FILE).exists():
+        lines.append(('unreadable', display_path(unreadable)))
+    lines.append(('log', display_path(runner.logger.log_file)))
+    for label, text in lines:
+        say(console, label, text, width=WIDTH)
+
+
+def _tried(label: str, draw: Callable[[], Any], runner: Runner, console: Console) -> Any:
+    """What drawing returns; None, and a warning, where it fails."""
+    try:
+        return draw()
+    except Exception as error:  # whatever it is, the run has done its work
+        runner.logger.error(f'The {label} cannot be drawn', exc_info=True)
+        reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+        where = display_path(runner.logger.log_file)
+        say(console, label, f'warning: not drawn: {reason} (traceback in {where})', 'yellow', WIDTH)
+        return None
+
+
+def _checkpoints(runner: Runner) -> Iterator[tuple[str, str]]:
+    """The newest one, from which a run can be resumed, and the weights of the best score."""
+    newest = last_checkpoint(Path(runner.work_dir))  # a config may save none
+    if newest and newest.is_file():
+        yield 'checkpoint', f'{display_path(newest)} ({_size(newest)})'
+    for hook in runner.hooks:
+        for key in hook.key_indicators if isinstance(hook, CheckpointHook) and hook.save_best else ():
+            entry = '' if len(hook.key_indicators) == 1 else f'_{key}'
+            found = runner.message_hub.runtime_info
+            best = Path(found.get(f'best_ckpt{entry}') or '')
+            if not best.is_file():
+                yield 'best', f'none: no validation had the score {key}'
+            else:
+                score = f'{score_name(key)} {number(found[f"best_score{entry}"])}'
+                yield 'best', f'{display_path(best)} ({_size(best)}, weights alone), {score}'
+
+
+def _size(path: Path) -> str:
+    return f'{path.stat().st_size / 1e6:.3g} MB'
