@@ -1,5 +1,6 @@
 """COCO's score, right where pycocotools and MMDetection's metric are wrong without a word."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,17 @@ class TotalCocoMetric(CocoMetric):
       the annotations are numbered anew from 1.
     - pycocotools reads `iscrowd`, which many exports lack, after the whole evaluation. Here it is 0 then.
 
+    Attributes:
+        per_class: of the last evaluation, for 'bbox' and for 'segm' if they are scored: for each class its
+            objects and its detections, and its AP; −1 where there is no object.
+
     Raises:
         ValueError: `proposal_nums` with which pycocotools has no AP, or fails after the evaluation.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self.per_class: dict[str, dict[str, dict[str, float]]] = {}
         if len(self.proposal_nums) != 3 or 100 not in self.proposal_nums:
             raise ValueError(
                 f"proposal_nums={self.proposal_nums}: expected three, 100 among them: COCO's AP is of "
@@ -34,10 +40,39 @@ class TotalCocoMetric(CocoMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The scores by their names, as MMDetection's."""
-        if not any(len(predicted['labels']) for _, predicted in results):
+        detections = Counter(label for _, predicted in results for label in predicted['labels'].tolist())
+        if not detections:
             truth, predicted = results[0]
             results = [(truth, _miss(truth, predicted)), *results[1:]]
-        return super().compute_metrics(results)
+        metrics, classwise = self.metrics, self.classwise
+        scores, of_classes = dict[str, float](), dict[str, float]()
+        self.per_class, self.classwise = {}, True
+        try:
+            for metric in metrics:  # one at a time: the APs of a class have no name of their metric
+                self.metrics = [metric]
+                found = super().compute_metrics(results)
+                if metric in ('bbox', 'segm') and found:
+                    self.per_class[metric] = self._per_class(found, detections)
+                for name, score in found.items():
+                    (of_classes if name.endswith('_precision') else scores)[name] = score
+        finally:
+            self.metrics, self.classwise = metrics, classwise
+        return scores | (of_classes if classwise else {})
+
+    def _per_class(self, scores: dict[str, float], detections: Counter[int]) -> dict[str, dict[str, float]]:
+        images = set(self.img_ids)
+        objects = Counter(
+            annotation['category_id']
+            for annotation in self._coco_api.anns.values()
+            if annotation['image_id'] in images and not annotation.get('iscrowd')
+        )
+        rows: dict[str, dict[str, float]] = {}
+        for label, category in enumerate(self.cat_ids):
+            name = self._coco_api.cats[category]['name']
+            score = float(scores[f'{name}_precision'])
+            ap = -1.0 if np.isnan(score) else score
+            rows[name] = dict(objects=objects[category], detections=detections[label], AP=ap)
+        return rows
 
 
 def with_total_metrics(evaluator: Any) -> Any:
