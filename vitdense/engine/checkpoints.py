@@ -75,7 +75,7 @@ def save_if_safe(runner: Any) -> str:
 class SafeCheckpointHook(CheckpointHook):
     """MMEngine's CheckpointHook removes an old checkpoint before it saves: a kill may cost the last one.
 
-    Here it may keep one more while it saves, and the surplus is removed afterwards.
+    Here it may keep one more while it saves, and the surplus is removed afterwards; so is the previous best.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -94,10 +94,18 @@ class SafeCheckpointHook(CheckpointHook):
         super().after_train_epoch(runner)
         self._remove_surplus()
 
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best or not metrics.keys() >= set(self.key_indicators) - {'auto'}:
+            return  # the last lines of the run say so
+        remove, previous = self.file_backend.remove, list[str]()
+        self.file_backend.remove = previous.append
+        super()._save_best_checkpoint(runner, metrics)
+        self.file_backend.remove = remove
+        for path in previous:
+            remove(path)
+
     def _remove_surplus(self) -> None:
         while 0 < self.kept < len(self.keep_ckpt_ids):
-            path = self.file_backend.join_path(
-                self.out_dir, self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
-            )
+            path = f'{self.out_dir}/{self.filename_tmpl.format(self.keep_ckpt_ids.popleft())}'
             if is_main_process() and self.file_backend.isfile(path):
                 self.file_backend.remove(path)

@@ -54,6 +54,6 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),
 )
-default_hooks.checkpoint.update(by_epoch=False, interval=16_000)
+default_hooks.checkpoint.update(by_epoch=False, interval=16_000, save_best='mIoU')
 default_hooks.logger.update(log_metric_by_epoch=False)
 log_processor.update(by_epoch=False)
