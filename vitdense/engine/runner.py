@@ -45,7 +45,9 @@ def buildable(config: str | None) -> Iterator[None]:
     """
     try:
         yield
-    except (AssertionError, AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+    except (
+        *(AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, TypeError, ValueError),
+    ) as error:
         log = MMLogger.get_current_instance()
         log.error('The config cannot be built', exc_info=True)
         where = f' (traceback in {display_path(log.log_file)})' if log.log_file else ''
