@@ -28,6 +28,13 @@ TABLE = r"""┏━+┳━+┓
 ){6}└─+┴─+┘
 """
 
+CLASS_TABLE = r"""┏━+┳━+┳━+┳━+┓
+┃ bbox by class +┃ objects ┃ detections ┃ +AP ┃
+┡━+╇━+╇━+╇━+┩
+(?:│ \w+ +│ +\d+ │ +\d+ │ +(?:\d\.\d{3}|–) │
+){5}└─+┴─+┴─+┴─+┘
+"""
+
 
 def run(*command, cwd):
     """A Python script with its arguments, in a process of its own, on the CPU."""

@@ -319,7 +319,7 @@ def test_a_config_without_validation_trains(call, tmp_path, no_pictures):
     assert '\n      val  none\n' in done.out
     assert ', no validation\n' in done.out
     assert 'predictions' not in done.out
-    assert ' checkpoint  work_dirs/blind/epoch_1.pth\n' in done.out
+    assert ' checkpoint  work_dirs/blind/epoch_1.pth (' in done.out
 
 
 def test_two_processes_split_a_batch_and_report_once(tmp_path):
@@ -381,10 +381,19 @@ def test_data_root_trains_by_epochs_on_coco_elsewhere(call, tmp_path, no_picture
     assert '    train  4/4  ' in done.out
     assert 'epoch 2/2  loss ' in done.out
     assert done.out.index('validation after epoch 1\n') < done.out.index('validation after epoch 2\n')
-    assert ' checkpoint  work_dirs/elsewhere/epoch_2.pth\n' in done.out
+    assert ' checkpoint  work_dirs/elsewhere/epoch_2.pth (' in done.out
 
 
 # ---- bad input --------------------------------------------------------------------------------------------
+
+
+def test_a_package_that_a_config_needs_and_is_not_there_is_a_user_error(call, monkeypatch):
+    for name in ('tensorboard', 'torch.utils.tensorboard', 'tensorboardX'):
+        monkeypatch.setitem(sys.modules, name, None)
+    backend = 'visualizer.vis_backends.0.type=TensorboardVisBackend'
+    said = refused(call('train', 'tiny.py', '--sample', '--cfg-options', backend))
+    assert re.match(r'.*tiny\.py: cannot be built: .*tensorboard', said)
+    assert said.count('\n') == 1
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])

@@ -1,5 +1,6 @@
 """A finished training, and what its folder is good for: its report, its files, tests, resuming."""
 
+import json
 import pickle
 import re
 import shutil
@@ -7,10 +8,11 @@ import shutil
 import cv2
 import pytest
 import torch
-from runs import BRIEF, HERE, TABLE, TRAIN, files, losses, refused, run, scores
+from runs import BRIEF, CLASS_TABLE, HERE, TABLE, TRAIN, files, losses, refused, run, scores
 from small import Hostile, workplace
 
 from vitdense.checkpoint import SAFE_GLOBALS, read
+from vitdense.data import sample
 
 ITERATIONS = 20
 LEARN = [  # a schedule for so few iterations
@@ -67,12 +69,13 @@ optimizer  AdamW, learning rate 0\.005, weight decay 0 to 0\.0001
 )*    train  20/20  {pace}loss \d\.\d{{3}} \(cls \d\.\d{{3}} bbox \d\.\d{{3}}\)  lr \d\.\de-\d\d
 (?:      val  \d+/24  {pace}
 )*"""
-    named = rf""" checkpoint  work_dirs/tiny/iter_20\.pth
+    named = rf""" checkpoint  work_dirs/tiny/iter_20\.pth \(\d\S* MB\)
+       best  work_dirs/tiny/best_coco_bbox_mAP_iter_20\.pth \(\d\S* MB, weights alone\), bbox mAP \d\.\d{{3}}
      curves  work_dirs/tiny/curves\.png
 predictions  work_dirs/tiny/predictions\.png
         log  work_dirs/tiny/{stamp}/{stamp}\.log
 """
-    whole = announced + progress + 'validation after iteration 20\n' + TABLE + named
+    whole = announced + progress + 'validation after iteration 20\n' + TABLE + CLASS_TABLE + named
     assert re.fullmatch(whole, done.stdout), done.stdout
 
 
@@ -91,9 +94,15 @@ def test_what_the_libraries_print_is_in_the_log_and_not_on_the_terminal(trained)
 
 def test_the_named_checkpoint_and_pictures_are_there(trained):
     folder, done = trained
-    named = dict(re.findall(r'^ *(checkpoint|curves|predictions|log)  (\S+)$', done.stdout, re.MULTILINE))
-    assert set(named) == {'checkpoint', 'curves', 'predictions', 'log'}
-    weights = torch.load(folder / named['checkpoint'], map_location='cpu', weights_only=False)['state_dict']
+    named = dict(re.findall(r'^ *(checkpoint|best|curves|predictions|log)  (\S+)', done.stdout, re.MULTILINE))
+    assert set(named) == {'checkpoint', 'best', 'curves', 'predictions', 'log'}
+    saved, best = (
+        torch.load(folder / named[which], map_location='cpu', weights_only=False)
+        for which in ('checkpoint', 'best')
+    )
+    assert best.keys() & {'optimizer', 'param_schedulers', 'state_dict'} == {'state_dict'}
+    weights = saved['state_dict']
+    assert all(torch.equal(tensor, best['state_dict'][name]) for name, tensor in weights.items())
     assert weights['backbone.stem.0.weight'].shape == (16, 3, 3, 3)
     for picture in ('curves', 'predictions'):
         image = cv2.imread(str(folder / named[picture]))
@@ -116,6 +125,27 @@ def test_the_test_command_repeats_the_scores_of_the_validation(trained, call, tm
     assert files(folder) == before
 
 
+def test_a_test_set_without_labels_is_written_down_and_drawn(trained, call, tmp_path):
+    truth = json.loads((sample.root() / 'coco/annotations/instances_val2017.json').read_text())
+    unlabelled = tmp_path / 'unlabelled.json'
+    unlabelled.write_text(json.dumps({key: truth[key] for key in ('images', 'categories')}))
+    options = {
+        'test_dataloader.dataset.ann_file': unlabelled,
+        'test_evaluator.ann_file': unlabelled,
+        'test_evaluator.format_only': True,
+        'test_evaluator.outfile_prefix': tmp_path / 'found',
+    }
+    words = [f'{key}={value}' for key, value in options.items()]
+    checkpoint = trained[0] / 'work_dirs/tiny/iter_20.pth'
+    done = call('test', 'tiny.py', checkpoint, '--sample', '--work-dir', 'out', '--cfg-options', *words)
+    assert (done.code, done.err) == (0, '')
+    assert 'test: results in found.bbox.json; no scores, because of format_only\n' in done.out
+    assert len(json.loads((tmp_path / 'found.bbox.json').read_text())) > 24
+    assert 'warning' not in done.out
+    assert '\npredictions  out/predictions.png\n' in done.out
+    assert (tmp_path / 'out/predictions.png').is_file()
+
+
 def test_resume_continues_from_the_last_checkpoint_and_merges_the_curves(again, call):
     before = files(again / 'work_dirs')
     first = losses(again / 'work_dirs/tiny')
@@ -126,7 +156,7 @@ def test_resume_continues_from_the_last_checkpoint_and_merges_the_curves(again, 
     assert re.search('  resumed  warning: .* train_cfg.max_iters is 24, was 20', done.out)
     assert '    train  24/24  ' in done.out
     assert 'validation after iteration 24\n' in done.out
-    assert ' checkpoint  work_dirs/tiny/iter_24.pth\n' in done.out
+    assert ' checkpoint  work_dirs/tiny/iter_24.pth (' in done.out
 
     runs = losses(again / 'work_dirs/tiny')
     assert runs[:-1] == first
@@ -143,7 +173,7 @@ def test_a_second_run_without_a_work_dir_gets_a_numbered_one(again, call, no_pic
     before = files(again / 'work_dirs')
     done = call('train', 'tiny.py', '--sample', '--cfg-options', *BRIEF, cwd=again)
     assert done.code == 0
-    assert ' checkpoint  work_dirs/tiny-2/iter_2.pth\n' in done.out
+    assert ' checkpoint  work_dirs/tiny-2/iter_2.pth (' in done.out
     assert files(again / 'work_dirs/tiny') == before
 
 

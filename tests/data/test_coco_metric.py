@@ -114,3 +114,45 @@ def test_the_evaluators_of_mmdetections_own_configs_get_the_total_metric(evaluat
     first, *others = metrics if isinstance(metrics, list) else [metrics]
     assert first['type'] is TotalCocoMetric
     assert [one['type'] for one in others] in ([], ['VOCMetric'])
+
+
+def test_a_class_has_its_objects_its_detections_and_its_ap(metric):
+    found = scores(metric, [[10, 10, 30, 30]], ['bbox', 'segm'])
+    nothing = dict(objects=0, detections=0, AP=-1)  # no object of the class
+    hit = dict(boat=dict(objects=2, detections=2, AP=1.0), fish=nothing)  # the crowd is no object
+    assert metric.per_class == dict(bbox=hit, segm=hit)
+    assert found['coco/bbox_mAP'] == found['coco/segm_mAP'] == 1.0
+    assert not any(name.endswith('_precision') for name in found)
+
+
+def test_a_class_of_which_nothing_is_found_has_ap_0(metric):
+    scores(metric, [], ['bbox'])
+    assert metric.per_class['bbox']['boat'] == dict(objects=2, detections=0, AP=0.0)
+
+
+def test_boxes_and_masks_have_aps_of_their_own(metric):
+    metric.metrics = ['bbox', 'segm']
+    found = dict(bboxes=torch.tensor([[10.0, 10, 30, 30]]), scores=torch.ones(1), labels=torch.zeros(1).int())
+    found['masks'] = torch.zeros(1, 64, 80, dtype=torch.bool)  # of nothing
+    for number in (1, 2):
+        metric.process({}, [dict(img_id=number, ori_shape=(64, 80), pred_instances=found)])
+    metric.evaluate(2)
+    assert metric.per_class['bbox']['boat']['AP'] == 1.0
+    assert metric.per_class['segm']['boat']['AP'] == 0.0
+
+
+def test_classwise_scores_have_mmdetections_names_after_the_others(truth):
+    made = TotalCocoMetric(str(truth), metric='bbox', classwise=True)
+    made.dataset_meta = dict(classes=('boat', 'fish'))
+    names = list(scores(made, [[10, 10, 30, 30]], ['bbox']))
+    assert names[0] == 'coco/bbox_mAP'  # which `save_best='auto'` takes
+    assert names[-2:] == ['coco/boat_precision', 'coco/fish_precision']
+
+
+def test_format_only_writes_and_has_no_scores(truth, tmp_path):
+    prefix = str(tmp_path / 'mine')
+    made = TotalCocoMetric(str(truth), metric='bbox', format_only=True, outfile_prefix=prefix)
+    made.dataset_meta = dict(classes=('boat', 'fish'))
+    assert scores(made, [[10, 10, 30, 30]], ['bbox']) == {}
+    assert made.per_class == {}
+    assert len(json.loads((tmp_path / 'mine.bbox.json').read_text())) == 2

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
-from line import Line, Points, loader
+from line import Line, Mean, Points, loader
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
@@ -242,3 +243,83 @@ def test_an_old_checkpoint_stays_until_the_new_one_is_whole(make_runner, tmp_pat
     names = [f'iter_{number}.pth' for number in range(1, 5)]
     assert seen == [names[max(0, i - kept) : i] for i in range(4)]
     assert sorted(path.name for path in folder.glob('*.pth')) == names[-kept:]
+
+
+class Given(Mean):
+    """The scores of one validation after the other, as NumPy has them."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = iter(values)
+
+    def compute_metrics(self, results):
+        return dict(score=np.float64(next(self.values)))
+
+
+def best_hooks(**changes):
+    best = dict(save_best='line/score', rule='greater') | changes
+    return dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False, max_keep_ckpts=2, **best))
+
+
+def test_the_best_checkpoint_is_weights_alone_and_stays_until_a_better_one_is_whole(make_runner, tmp_path):
+    folder = tmp_path / 'run'
+    seen = []
+
+    def look(descriptor):  # while the new one has not got its name
+        seen.append(sorted(path.name for path in folder.glob('best_*.pth')))
+
+    runner = make_runner(
+        folder,
+        default_hooks=best_hooks(),
+        train_cfg=dict(by_epoch=False, max_iters=4, val_interval=1),
+        val_evaluator=dict(type=Given, values=(0.2, 0.3, 0.1, 0.4)),
+    )
+    with patch('os.fsync', look):
+        runner.train()
+    first, second, third = ([f'best_line_score_iter_{number}.pth'] for number in (1, 2, 4))
+    # the newest, then a better one, then the newest again, which names it
+    assert seen == [[], [], first, first, first, first + second, second, second, second, second + third]
+    assert [path.name for path in folder.glob('best_*.pth')] == third
+    best = read(folder / third[0], allow=SAFE_GLOBALS)
+    assert best['message_hub']['runtime_info']['best_score'] == 0.4
+    assert not {'optimizer', 'param_schedulers'} & best.keys()
+    assert sorted(path.name for path in folder.glob('iter_*.pth')) == ['iter_3.pth', 'iter_4.pth']
+    assert (folder / 'last_checkpoint').read_text().endswith('iter_4.pth')
+
+
+def test_a_resumed_run_knows_the_best_score_and_ends_with_the_same_weights(make_runner, tmp_path):
+    loops = dict(by_epoch=False, max_iters=4, val_interval=2)
+    whole = make_runner(tmp_path / 'whole')
+    whole.train()
+    cut = make_runner(
+        tmp_path / 'cut',
+        default_hooks=best_hooks(),
+        train_cfg=dict(loops, max_iters=2),
+        val_evaluator=dict(type=Given, values=(0.5,)),
+    )
+    cut.train()
+    resumed = make_runner(
+        tmp_path / 'cut',
+        default_hooks=best_hooks(),
+        train_cfg=loops,
+        val_evaluator=dict(type=Given, values=(0.4,)),
+        load_from=str(tmp_path / 'cut/iter_2.pth'),
+        resume=True,
+    )
+    resumed.train()
+    assert [path.name for path in (tmp_path / 'cut').glob('best_*.pth')] == ['best_line_score_iter_2.pth']
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], tensor)
+
+
+def test_a_score_that_the_evaluator_has_not_ends_no_run(make_runner, tmp_path):
+    make_runner(tmp_path / 'run', default_hooks=best_hooks(save_best='mIoU')).train()
+    assert not list((tmp_path / 'run').glob('best_*.pth'))
+    assert (tmp_path / 'run/iter_4.pth').is_file()
+
+
+def test_of_several_scores_each_has_its_best(make_runner, tmp_path):
+    both = best_hooks(save_best=['line/whole_mean', 'line/count'])
+    make_runner(tmp_path / 'run', default_hooks=both).train()
+    names = sorted(path.name.rsplit('_', 1)[0] for path in (tmp_path / 'run').glob('best_*.pth'))
+    assert names == ['best_line_count_iter', 'best_line_whole_mean_iter']

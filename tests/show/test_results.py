@@ -45,6 +45,9 @@ def test_the_checkpoint_the_pictures_and_the_log_are_named(finished):
     assert lines['log'].endswith('.log')
 
 
+NEVER = dict(by_epoch=False, max_iters=4, val_begin=9)
+
+
 class Falling(Mean):
     """A score that is best at the second validation."""
 
@@ -67,6 +70,9 @@ def test_the_best_checkpoint_is_named_with_its_score(finished):
 def test_a_score_that_no_validation_has_is_said_to_be_missing(finished):
     _, lines = finished(dict(save_best='mIoU'))
     assert lines['best'] == 'none: no validation had the score mIoU'
+    assert finished(dict(save_best='auto'), train_cfg=NEVER)[1]['best'] == 'none: no validation'
+    _, blind = finished(dict(save_best='auto'), val_dataloader=None, val_evaluator=None, val_cfg=None)
+    assert 'best' not in blind
 
 
 def test_the_score_of_an_epoch_is_recorded_with_its_iteration(finished):

@@ -29,6 +29,8 @@ class TotalCocoMetric(CocoMetric):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self.metrics: list[str]
+        self.classwise: bool
         self.per_class: dict[str, dict[str, dict[str, float]]] = {}
         if len(self.proposal_nums) != 3 or 100 not in self.proposal_nums:
             raise ValueError(

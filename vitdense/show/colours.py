@@ -61,6 +61,11 @@ def distinct_colours(count: int) -> list[Colour]:
     return colours
 
 
+def fraction(colour: Colour) -> tuple[float, float, float]:
+    """A colour as matplotlib has it, from 0 to 1."""
+    return colour[0] / 255, colour[1] / 255, colour[2] / 255
+
+
 def ink_on(colour: Colour) -> str:
     """The colour of text that can be read on another one."""
     return 'black' if lab([colour])[0, 0] > BRIGHT else 'white'

@@ -70,11 +70,11 @@ def _figure(parts: dict[str, dict[str, dict[int, float]]]) -> Figure:
 
 def _draw(ax: Axes, title: str, curves: dict[str, dict[int, float]]) -> None:
     for name in sorted(filter(curves.get, curves), key=lambda name: name != 'sum'):
-        style = dict(color='black', linewidth=2) if name == 'sum' else dict(linewidth=1.2)
-        if title == 'learning rate' and len(curves) == 1:
-            style.update(color='tab:gray')
-        few = title == 'validation score' or len(curves[name]) == 1
-        ax.plot(*zip(*curves[name].items(), strict=True), label=name, marker='o' if few else '', **style)
+        colour = 'black' if name == 'sum' else 'tab:gray' if name == 'lr' else None
+        width = 2 if name == 'sum' else 1.2
+        mark = 'o' if title == 'validation score' or len(curves[name]) == 1 else ''
+        steps, values = list(curves[name]), list(curves[name].values())
+        ax.plot(steps, values, label=name, color=colour, linewidth=width, marker=mark)
     lowest = min(value for curve in curves.values() for value in curve.values())
     ax.set(ylabel=title, ylim=(None if lowest < 0 else 0, None))
     ax.spines[['top', 'right']].set_visible(False)
@@ -90,9 +90,8 @@ def _names(records: dict[int, dict]) -> list[str]:
 
 def _curve(records: dict[int, dict], name: str) -> dict[int, float]:
     """Values by iteration; without −1, which COCO says where there is nothing to detect."""
-    found = {step: records[step].get(name) for step in sorted(records)}
-    unknown = (None, -1) if name.startswith('coco/') else (None,)
-    return {step: value for step, value in found.items() if value not in unknown}
+    found = {step: records[step][name] for step in sorted(records) if records[step].get(name) is not None}
+    return {step: value for step, value in found.items() if value != -1 or not name.startswith('coco/')}
 
 
 def _records(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:

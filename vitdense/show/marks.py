@@ -12,7 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox, IdentityTransform
 from torch import Tensor
 
-from .colours import Colour, ink_on
+from .colours import Colour, fraction, ink_on
 from .fonts import shortened
 
 TEXT = 6.5  # points
@@ -61,7 +61,7 @@ def draw_boxes(ax: Axes, boxes: Tensor, texts: Sequence[str], colours: Sequence[
             place.width,
             place.height,
             fill=False,
-            edgecolor=_rgb(colour),
+            edgecolor=fraction(colour),
             linewidth=1.4,
             joinstyle='miter',
             transform=IdentityTransform(),
@@ -89,7 +89,7 @@ def _label(ax: Axes, box: Bbox, text: str, colour: Colour, frame: Bbox, taken: l
         fontsize=TEXT,
         color=ink_on(colour),
         parse_math=False,  # a class can be called $a$
-        bbox=dict(boxstyle=f'square,pad={MARGIN}', facecolor=_rgb(colour), edgecolor='none'),
+        bbox=dict(boxstyle=f'square,pad={MARGIN}', facecolor=fraction(colour), edgecolor='none'),
     )
     note.set_zorder(5)
     margin = MARGIN * TEXT * ax.figure.dpi / 72
@@ -115,7 +115,3 @@ def _label(ax: Axes, box: Bbox, text: str, colour: Colour, frame: Bbox, taken: l
 
 def _overlap(one: Bbox, other: Bbox) -> bool:
     return one.x0 < other.x1 and other.x0 < one.x1 and one.y0 < other.y1 and other.y0 < one.y1
-
-
-def _rgb(colour: Colour) -> tuple[float, float, float]:
-    return colour[0] / 255, colour[1] / 255, colour[2] / 255

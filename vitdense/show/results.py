@@ -69,13 +69,16 @@ def _checkpoints(runner: Runner) -> Iterator[tuple[str, str]]:
     newest = last_checkpoint(Path(runner.work_dir))  # a config may save none
     if newest and newest.is_file():
         yield 'checkpoint', f'{display_path(newest)} ({_size(newest)})'
-    for hook in runner.hooks:
+    for hook in runner.hooks if runner.val_dataloader else ():
         for key in hook.key_indicators if isinstance(hook, CheckpointHook) and hook.save_best else ():
             entry = '' if len(hook.key_indicators) == 1 else f'_{key}'
             found = runner.message_hub.runtime_info
             best = Path(found.get(f'best_ckpt{entry}') or '')
             if not best.is_file():
-                yield 'best', f'none: no validation had the score {key}'
+                yield (
+                    'best',
+                    'none: ' + ('no validation' if key == 'auto' else f'no validation had the score {key}'),
+                )
             else:
                 score = f'{score_name(key)} {number(found[f"best_score{entry}"])}'
                 yield 'best', f'{display_path(best)} ({_size(best)}, weights alone), {score}'

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from .colours import Colour
+from .colours import Colour, fraction
 from .fonts import Labels
 from .marks import draw_boxes, tint_labels, tint_masks, write_note
 
@@ -126,7 +126,7 @@ def _legend(figure: Figure, amounts: Counter[int], labels: Labels, palette: list
         return 0
     # by their number where they are alike, so that a picture is the same each time
     order = sorted(amounts, key=lambda index: (-amounts[index], index))
-    entries = [Patch(color=np.array(palette[index]) / 255) for index in order[:LEGEND]]
+    entries = [Patch(color=fraction(palette[index])) for index in order[:LEGEND]]
     names = [labels.names[index] for index in order[:LEGEND]]
     if len(order) > LEGEND:
         entries.append(Patch(color='none'))
