@@ -101,3 +101,9 @@ def test_a_score_is_called_as_its_field_calls_it(name, said):
 )
 def test_a_number_has_three_decimals(value, text):
     assert number(value) == text
+
+
+def test_shares_of_pixels_have_two_decimals():
+    row = {'labelled %': 66.666, 'predicted %': 0.0, 'IoU': -1}
+    text = shown({'mIoU': 28.88}, evaluator(per_class=dict(pixels=dict(sea=row))))
+    assert rows(text) == [['mIoU', '28.880'], ['sea', '66.67', '0.00', '–']]

@@ -11,6 +11,7 @@ from rich.text import Text
 from ..console import display_path
 from ..findings import first_few
 
+PERCENT = ('labelled %', 'predicted %', 'IoU')  # with two decimals, as MMSegmentation has them
 ROWS = 24  # classes; of more, those with the lowest scores are shown
 
 
@@ -45,8 +46,13 @@ def _class_table(kind: str, classes: Mapping[str, Mapping[str, Any]]) -> Table:
     for column in columns:
         table.add_column(column, justify='right')
     for name in names:
-        table.add_row(Text(name), *(number(classes[name][column]) for column in columns))
+        table.add_row(Text(name), *(_cell(column, classes[name][column]) for column in columns))
     return table
+
+
+def _cell(column: str, value: float) -> str:
+    percent = column in PERCENT and value != -1
+    return f'{value:.2f}' if percent else number(value)
 
 
 def _instead_of_scores(evaluator: Any) -> str:

@@ -9,7 +9,8 @@ from mmcv.transforms import LoadImageFromFile, RandomFlip, RandomResize, Resize
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmseg.datasets import ADE20KDataset
 from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs, PhotoMetricDistortion, RandomCrop
-from mmseg.evaluation import IoUMetric
+
+from vitdense.data.iou_metric import ClassIoUMetric
 
 data_root = 'data/ade/ADEChallengeData2016/'
 crop_size = (512, 512)
@@ -55,5 +56,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type=IoUMetric, iou_metrics=['mIoU'])
+val_evaluator = dict(type=ClassIoUMetric, iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
