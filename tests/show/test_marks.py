@@ -6,7 +6,7 @@ import torch
 from matplotlib import pyplot as plt
 from mmdet.structures.mask import BitmapMasks
 
-from vitdense.show.marks import draw_boxes, tint_labels, tint_masks, write_note
+from vitdense.show.marks import MOST, draw_boxes, tint_labels, tint_masks, write_note
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 SIDE = 300  # pixels of the axes, as many as of the data
@@ -67,7 +67,7 @@ def test_no_label_lies_on_another_or_is_cut_and_the_surest_come_first(ax):
     draw_boxes(ax, boxes, texts, [RED] * 40)
     found = labels(ax)
     assert texts[0] in found
-    assert 10 < len(found) < 40  # there is no room for all
+    assert 10 < len(found) <= MOST < 40  # there is no room for all
     places = list(found.values())
     for number, (left, top, right, bottom) in enumerate(places):
         assert left >= -1

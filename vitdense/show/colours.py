@@ -24,7 +24,7 @@ FIRST: tuple[Colour, ...] = (
     (120, 130, 145),
 )
 LIGHTNESS = 35, 88  # of the others, which are seen on bright and on dark photos
-BRIGHT = 65  # lightness from which on text on a colour is black
+BRIGHT = 60  # lightness from which on text on a colour is black
 
 
 def palette_of(dataset: Any) -> list[Colour]:

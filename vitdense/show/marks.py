@@ -16,6 +16,7 @@ from .colours import Colour, fraction, ink_on
 from .fonts import shortened
 
 TEXT = 6.5  # points
+MOST = 15  # labels of an image
 MARGIN = 0.25  # around a label, of its text's size
 MASK, LABEL_MAP = 0.5, 0.6  # how much of the colour is seen
 
@@ -50,7 +51,8 @@ def draw_boxes(ax: Axes, boxes: Tensor, texts: Sequence[str], colours: Sequence[
     """Boxes (N, 4), in the axes' data coordinates, and their labels, the most important first.
 
     A label stands above its box, or at another place beside or in it: inside the image, and on no other
-    label. Where there is no such place, it is left out; the colour says the class.
+    label. Where there is no such place, or after as many as can be read, it is left out; the colour says
+    the class.
     """
     frame = ax.get_window_extent()
     corners = [ax.transData.transform(box.view(2, 2).numpy()) for box in boxes]
@@ -70,7 +72,7 @@ def draw_boxes(ax: Axes, boxes: Tensor, texts: Sequence[str], colours: Sequence[
         )
         ax.add_patch(edge)
     taken: list[Bbox] = []
-    for place, text, colour in zip(places, texts, colours, strict=True):
+    for place, text, colour in list(zip(places, texts, colours, strict=True))[:MOST]:
         _label(ax, place, text, colour, frame, taken)
 
 

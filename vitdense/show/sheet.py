@@ -17,16 +17,17 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from .colours import Colour, fraction
-from .fonts import Labels
+from .fonts import Labels, shortened
 from .marks import draw_boxes, tint_labels, tint_masks, write_note
 
 LEGEND = 24  # classes
+LONGEST = 18  # characters of a name on an image; the legend has more of them
 DPI = 200
 CELL = 1.95  # inches of an image's width, where there are two in a pair
 ALONE = 3.0  # where there is the prediction alone
 GAP = 0.05
 TITLE = 0.24
-ROW = 0.2  # of the legend
+ROW = 0.16  # of the legend
 
 
 class Shown(NamedTuple):
@@ -106,7 +107,7 @@ def _show(
     elif answer is not None and len(answer):
         boxes = corners_of(answer) * one.scale
         colours = [palette[label] for label in answer.labels.tolist()]
-        texts = [labels.names[label] for label in answer.labels.tolist()]
+        texts = [shortened(labels.names[label], LONGEST) for label in answer.labels.tolist()]
         if 'scores' in answer:
             texts = [f'{name} {score:.2f}' for name, score in zip(texts, answer.scores.tolist(), strict=True)]
         if (masks := getattr(answer, 'masks', None)) is not None:
@@ -155,7 +156,7 @@ def _legend(figure: Figure, amounts: Counter[int], labels: Labels, palette: list
     for number, text in zip(across, legend.get_texts(), strict=True):
         text.set_parse_math(False)
         text.set_text(names[number])
-    return rows * ROW + 0.08
+    return rows * ROW + 0.12
 
 
 def amounts_in(answer: Any, classes: int) -> Counter[int]:
