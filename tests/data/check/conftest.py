@@ -25,6 +25,7 @@ for split in ('train', 'val'):
         test_mode=split == 'val',
         pipeline=pipeline,
     )
+    dataset.update({more})
     globals()[split + '_dataloader'] = dict(dataset=dataset)
 """
 ADE = """
@@ -50,7 +51,10 @@ class Outcome(NamedTuple):
     err: str
 
     def found(self, word):
-        """The examples of every kind of 'error' or 'warning': {kind: [line, …]}; counts must agree."""
+        """The cases of every kind of 'error' or 'warning': {kind: [line, …]}; counts must agree.
+
+        Each case begins with its split, which is cut off; `and 4 more` is the last line of a kind.
+        """
         kinds, kind = {}, None
         for line in self.out.splitlines():
             if head := re.fullmatch(r'(error|warning)  (.+?): (\d+)(?: \(.*\))?', line):
@@ -61,7 +65,10 @@ class Outcome(NamedTuple):
                 kinds[kind][1].append(line.strip())
         for kind, (count, lines) in kinds.items():
             more = re.fullmatch(r'and (\d+) more', lines[-1])
-            assert count == (5 + int(more[1]) if more else len(lines)), kind
+            assert count == (3 + int(more[1]) if more else len(lines)), kind
+            cases = lines[: -1 if more else None]
+            assert all(re.match(r'(train|val)( \d+)?: ', line) for line in cases), kind
+            kinds[kind] = count, [line.partition(': ')[2] for line in cases] + lines[len(cases) :]
         return {kind: lines for kind, (_, lines) in kinds.items()}
 
     errors = property(lambda self: self.found('error'))
@@ -88,7 +95,9 @@ def tool(call_tool, tmp_path, monkeypatch):
 
 @pytest.fixture
 def coco(tmp_path, tool):
-    """COCO's layout: documents to change, then `check()`; images are under `data/train`, `data/val`."""
+    """COCO's layout: documents to change, then `check()` with words of the command line and arguments of the
+    datasets; images are under `data/train`, `data/val`.
+    """
     splits = dict(
         train=coco_split(1, ['a.jpg', 'b.jpg', 'c.png']), val=coco_split(31, ['d.jpg', 'e.jpg', 'f.jpg'])
     )
@@ -98,14 +107,14 @@ def coco(tmp_path, tool):
         for image in document['images']:
             cv2.imwrite(str(data / split / image['file_name']), picture(image['id']))
 
-    def check(masks=False, classes=CLASSES):
+    def check(*words, masks=False, classes=CLASSES, **more):
         for split, document in splits.items():
             (data / f'{split}.json').write_text(json.dumps(document))
-        return recheck(masks, classes)
+        return recheck(*words, masks=masks, classes=classes, **more)
 
-    def recheck(masks=False, classes=CLASSES):
-        Path('config.py').write_text(COCO.format(classes=classes, masks=masks))
-        return tool('config.py')
+    def recheck(*words, masks=False, classes=CLASSES, **more):
+        Path('config.py').write_text(COCO.format(classes=classes, masks=masks, more=more))
+        return tool('config.py', *words)
 
     return SimpleNamespace(data=data, check=check, recheck=recheck, **splits)
 

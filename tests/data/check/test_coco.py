@@ -76,7 +76,7 @@ def test_a_folder_that_is_missing_is_one_error_and_not_one_an_image(coco):
 @pytest.mark.parametrize(
     ('name', 'change', 'came'),
     [
-        ('images', dict(id='1'), "images[0]: id '1'"),
+        ('images', dict(id=None), 'images[0]: id null'),
         ('images', dict(id=True), 'images[0]: id true'),
         ('images', dict(file_name=None), 'images[0]: file_name null'),
         ('images', dict(file_name=''), "images[0]: file_name ''"),
@@ -208,7 +208,7 @@ def test_an_image_of_another_size_than_annotated(coco):
     assert line.startswith('train/b.jpg, image 2: height 40, width 30 (exchanged: by an EXIF tag')
 
 
-@pytest.mark.parametrize('name', ['../val/d.jpg', '/etc/passwd', 'x/../../val/d.jpg', '..'])
+@pytest.mark.parametrize('name', ['../val/d.jpg', 'x/../../val/d.jpg', '..'])
 def test_a_file_name_that_leaves_the_folder_is_not_opened(coco, name):
     coco.train['images'][1]['file_name'] = name
     assert coco.check().only('file names that leave the folder') == [
@@ -234,7 +234,7 @@ def test_an_image_that_is_in_training_and_in_validation_is_a_warning(coco):
     assert (done.code, done.errors) == (0, {})
     assert done.warnings.keys() == {'images that are in two splits'}
     [line] = done.warnings['images that are in two splits']
-    assert line.startswith('val image same.jpg: ')
+    assert line.startswith('image same.jpg: the same bytes as train image same.jpg; ')
 
 
 # ---- all of it ---------------------------------------------------------------------------------------------
@@ -255,13 +255,13 @@ def test_one_error_does_not_hide_another(coco):
     }
 
 
-def test_examples_are_five_and_from_every_split(coco):
+def test_examples_are_three_and_from_every_split(coco):
     for split in (coco.train, coco.val):
         for annotation in split['annotations']:
             annotation['area'] = 'x'
     done = coco.check()
     lines = done.errors['malformed areas']
-    assert [line[:5] for line in lines] == ['train', 'val.j', 'train', 'val.j', 'train', 'and 7']
+    assert [line[:5] for line in lines] == ['train', 'val.j', 'train', 'and 9']
     assert done.row('error  malformed areas') == ['6', '6']
     assert done.out.splitlines()[-1].startswith('not ready')
     assert '12 errors, no warning' in done.out

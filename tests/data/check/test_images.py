@@ -85,6 +85,26 @@ def test_a_format_that_opencv_cannot_read_is_no_image_to_train_on(tmp_path):
         picture_size(tmp_path / 'file')
 
 
+@pytest.mark.parametrize('name', ['baseline', 'PNG'])
+def test_an_image_that_is_too_large_for_pillow_is_read_as_opencv_reads_it(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    (tmp_path / 'file').write_bytes(FILES[name])
+    assert picture_size(tmp_path / 'file') == (90, 120)
+    with pytest.raises(Damaged, match='exceeds limit'):  # MMSegmentation reads label maps with Pillow
+        label_map(tmp_path / 'file')
+
+
+def test_an_image_that_is_too_large_for_opencv_is_none_to_train_on(tmp_path):
+    data = bytearray(FILES['baseline'])
+    start = data.index(b'\xff\xc0') + 5
+    data[start : start + 4] = (33000).to_bytes(2, 'big') * 2  # in its header alone
+    (tmp_path / 'file').write_bytes(data)
+    with pytest.raises(cv2.error):
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    with pytest.raises(Damaged, match='33000 × 33000 pixels'):
+        picture_size(tmp_path / 'file')
+
+
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 def test_the_pixels_of_each_value_are_counted(tmp_path, dtype):
     Image.fromarray(labels().astype(dtype)).save(tmp_path / 'map.png')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmseg.datasets import ADE20KDataset
 from PIL import Image
-from small_data import HEIGHT, WIDTH, labels
+from small_data import CLASSES, HEIGHT, WIDTH, labels
 
 from vitdense.data.check import check_dataset
 from vitdense.findings import Level
@@ -106,7 +106,6 @@ def test_images_may_be_named_by_a_file(ade):
     [
         (np.zeros((HEIGHT, WIDTH, 3), np.uint8), 'RGB'),
         (np.zeros((HEIGHT, WIDTH, 4), np.uint8), 'RGBA'),
-        (np.zeros((HEIGHT, WIDTH), bool), '1'),
     ],
 )
 def test_a_label_map_of_another_form(ade, values, form):
@@ -176,11 +175,71 @@ def test_a_label_map_that_is_all_ignored_is_a_warning(ade):
     assert line.startswith(f'{WHERE}: only 0; ')
 
 
+@pytest.mark.parametrize('split', ['training', 'validation'])
+def test_masks_of_0_and_255_are_an_error_with_advice(ade, split):
+    """255 is ignored, and the other class has every pixel that is left."""
+    for path in ade.data.glob('annotations/*/*'):
+        white = 255 if split in path.parts else 1
+        cv2.imwrite(str(path), (labels() > 1) * np.uint8(white))
+    done = ade.check(classes=('gap', 'cell'), reduce_zero_label=False)
+    assert done.only('one class alone') == [
+        f"annotations/{split}/: every pixel is of class 'gap'; values 0, 255 in the files"
+    ]
+    assert done.errors['one class alone'][0].endswith(
+        'expected values 0 and 1: the files hold 0 and 255, and 255 is the ignored label'
+    )
+
+
+def test_one_class_alone_is_an_error(ade):
+    for path in ade.data.glob('annotations/training/*'):
+        cv2.imwrite(str(path), np.minimum(labels(), 1))
+    assert ade.check().only('one class alone') == [
+        "annotations/training/: every pixel is of class 'boat'; values 0, 1 in the files"
+    ]
+
+
+def test_nothing_but_ignored_pixels_is_an_error(ade):
+    for path in ade.data.glob('annotations/training/*'):
+        cv2.imwrite(str(path), np.zeros((HEIGHT, WIDTH), np.uint8))
+    done = ade.check()
+    assert done.only('nothing to learn from') == [
+        'annotations/training/: no pixel of any class; values 0 in the files'
+    ]
+    assert len(done.warnings['label maps with every pixel ignored']) == 3
+
+
+def test_most_classes_without_a_pixel_are_a_warning(ade):
+    done = ade.check(classes=[*CLASSES, *'abcdef'])
+    assert (done.code, done.errors) == (0, {})
+    assert len(done.warnings['most classes without an example']) == 2
+
+
+def test_a_transposed_label_map_is_named_as_such(ade):
+    put(ade, labels().T)
+    [line] = ade.check().only('label maps of another size than their image')
+    assert line.startswith(f'{WHERE}: height 40, width 30 (exchanged: ')
+
+
+@pytest.mark.parametrize('values', [labels() > 1, (labels() > 1).astype(np.int32)])
+def test_masks_that_mmsegmentation_reads_as_0_and_1_are_read(ade, values):
+    """Pillow's forms of 1 bit and of 32 bits."""
+    for path in ade.data.glob('annotations/*/*'):
+        Image.fromarray(values).save(path.with_suffix('.tif'))
+        path.unlink()
+    done = ade.check(classes=('gap', 'cell'), reduce_zero_label=False, seg_map_suffix='.tif')
+    assert (done.code, done.errors, done.warnings) == (0, {}, {})
+
+
+def test_label_maps_of_another_suffix_are_named(ade):
+    (ade.data / WHERE).rename((ade.data / WHERE).with_suffix('.PNG'))
+    assert ade.check().only('images without label map') == [f"{WHERE}: no such file, but 'b.PNG'"]
+
+
 def test_an_image_that_is_in_training_and_in_validation_is_a_warning(ade):
     for path in [*ade.data.glob('*/training/a.*')]:
         shutil.copy(path, path.parents[1] / 'validation')
     [line] = ade.check().warnings['images that are in two splits']
-    assert line.startswith('val image a.jpg: ')
+    assert line.startswith('image a.jpg: the same bytes as train image a.jpg; ')
 
 
 def test_ade20k_itself_has_150_classes_from_1(ade):

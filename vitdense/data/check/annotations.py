@@ -19,11 +19,21 @@ BOX_NEGATIVE = Kind('boxes of negative size')
 BOX_OUTSIDE = Kind('boxes that leave their image')
 LEFT_OUT = Kind(
     'annotations that MMDetection leaves out',
-    "COCO's own train2017 has two boxes of no height",
+    'of the training; pycocotools scores them',
     level=Level.WARNING,
 )
 AREA = Kind('malformed areas')
+AREA_UNFIT = Kind(
+    'areas that do not fit their box',
+    'pycocotools tells small, medium and large objects by them',
+    level=Level.WARNING,
+)
 CROWD = Kind('iscrowd other than 0 or 1')
+NO_CROWD = Kind(
+    'annotations without iscrowd',
+    'vitdense scores them as 0, pycocotools alone fails after the evaluation',
+    level=Level.WARNING,
+)
 OUTLINE_MALFORMED = Kind('malformed segmentations')
 NO_OUTLINE = Kind('annotations without segmentation', 'this config trains masks')
 POLYGON_SHORT = Kind('polygons with fewer than 3 points', 'pycocotools takes 4 coordinates for a box')
@@ -57,13 +67,17 @@ def problems(annotation: dict, size: tuple[int, int] | None, masks: bool, scored
     area = _numbers([annotation.get('area')])
     if area is None or not np.isfinite(area).all():
         yield AREA, called(annotation, 'area'), 'a number of pixels'
-    elif area[0] <= 0 and not thin:
-        yield LEFT_OUT, called(annotation, 'area'), 'more than 0'
+    elif area[0] <= 0:
+        if not thin:
+            yield LEFT_OUT, called(annotation, 'area'), 'more than 0'
+    elif scored and (box := well_formed_box(annotation)) and not _fits(area[0], *box[2:]):
+        yield AREA_UNFIT, called(annotation, 'area'), f'pixels of a box of {box[2]:g} × {box[3]:g}'
     if annotation.get('ignore') and not thin:
         yield LEFT_OUT, called(annotation, 'ignore'), '0, or none'
-    # the evaluation needs it, the training does not
-    if annotation.get('iscrowd', None if scored else 0) not in (0, 1):
+    if annotation.get('iscrowd', 0) not in (0, 1):
         yield CROWD, called(annotation, 'iscrowd'), '0 or 1'
+    elif scored and 'iscrowd' not in annotation:
+        yield NO_CROWD, 'no iscrowd', '0 or 1'
 
     outline = annotation.get('segmentation')
     if not outline:  # as MMDetection asks
@@ -77,6 +91,40 @@ def problems(annotation: dict, size: tuple[int, int] | None, masks: bool, scored
     else:
         expected = 'a list of polygons, or run lengths'
         yield OUTLINE_MALFORMED, called(annotation, 'segmentation'), expected
+
+
+def well_formed_box(annotation: dict) -> list[float] | None:
+    """[x, y, width, height], if it is four finite numbers and neither side is negative."""
+    numbers = _numbers(annotation.get('bbox'))
+    if numbers is None or len(numbers) != 4 or not np.isfinite(numbers).all() or (numbers[2:] < 0).any():
+        return None
+    return numbers.tolist()
+
+
+def is_whole(annotation: dict) -> bool:
+    """Whether an annotation has a box and an area to compute with."""
+    area = _numbers([annotation.get('area')])
+    return well_formed_box(annotation) is not None and area is not None and bool(np.isfinite(area).all())
+
+
+def trains(annotation: dict, size: tuple[int, int]) -> bool:
+    """Whether MMDetection keeps an annotation of an image of size (H, W): CocoDataset.parse_data_info.
+
+    It fails on what is malformed, and leaves nothing out then.
+    """
+    box, area = well_formed_box(annotation), _numbers([annotation.get('area')])
+    if box is None or area is None:
+        return True
+    if not area[0] > 0 or annotation.get('ignore'):
+        return False
+    x, y, width, height = box
+    inside = min(x + width, size[1]) > max(x, 0) and min(y + height, size[0]) > max(y, 0)
+    return inside and width >= 1 and height >= 1
+
+
+def _fits(area: float, width: float, height: float) -> bool:
+    """An area is as large as its box at most, but for the edge, and of a pixel or more if that is large."""
+    return area <= (width + 2) * (height + 2) and (area >= 1 or width * height < 100)
 
 
 def _box(annotation: dict, size: tuple[int, int] | None) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """COCO's layout: one JSON file with images, annotations and categories, and a folder of images."""
 
 import json
-from collections import Counter
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,35 @@ from rich.progress import Progress
 from ...findings import Level
 from ..categories import compare_categories
 from .annotations import problems
-from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Kind, called, inside, leaves, short
-from .images import Damaged, picture_size, read_all
+from .coco_objects import CocoObjects
+from .findings import (
+    EMPTY,
+    LEAVES,
+    MISSING_FOLDER,
+    NEVER,
+    Findings,
+    Kind,
+    Photo,
+    called,
+    inside,
+    leaves,
+    short,
+)
+from .images import Damaged, normal_form, picture, read_all
 
 NO_FILE = Kind('missing annotation files')
 NOT_JSON = Kind('annotation files that are not JSON')
+BOM = Kind('annotation files with a byte-order mark', 'pycocotools cannot read them')
 NO_LIST = Kind('lists that an annotation file lacks')
 MALFORMED = Kind('malformed entries')
 TWICE = Kind('ids and names that occur twice')
+MIXED = Kind('ids that are numbers and texts', 'pycocotools, which scores, cannot sort them')
+ID_TEXT = Kind('annotation ids that are no numbers', 'pycocotools, which scores, counts with them')
+ID_ZERO = Kind(
+    'annotations with id 0',
+    "pycocotools takes it for 'no match' and scores too low; vitdense counts anew from 1",
+    level=Level.WARNING,
+)
 NO_CATEGORY = Kind(
     'classes without category',
     'MMDetection numbers labels by the categories that there are: later ones move up',
@@ -70,7 +91,10 @@ class CocoCheck:
             return None
         task = self.progress.add_task(f'{self.found.split} annotation file', total=None)
         try:
-            whole = json.loads(file.read_text(encoding='utf-8'))
+            text = file.read_text(encoding='utf-8')
+            if text.startswith('\ufeff'):
+                self.found.add(BOM, self.file, 'starts with the mark', 'UTF-8 without: save it again')
+            whole = json.loads(text.removeprefix('\ufeff'))
         except (OSError, ValueError, RecursionError) as error:
             came = f'{type(error).__name__}: {error}'
             self.found.add(NOT_JSON, self.file, came, "COCO's annotations as JSON")
@@ -98,25 +122,28 @@ class CocoCheck:
                 self.found.add(MALFORMED, f'{self.file}, {name}[{number}]', short(entry), 'an object')
         return places
 
-    def _ids(self, entries: Iterable[tuple[str, dict]]) -> Iterator[tuple[str, Any, dict]]:
-        """The entries with a usable id, and the id."""
-        seen = set()
+    def _ids(self, name: str, entries: Iterable[tuple[str, dict]]) -> Iterator[tuple[str, Any, dict]]:
+        """The entries of a list with a usable id, and the id."""
+        seen, kinds = set(), set()
         for where, entry in entries:
             number = entry.get('id')
-            if not _whole(number):
-                self.found.add(MALFORMED, where, called(entry, 'id'), 'a whole number')
+            if not _usable(number):
+                self.found.add(MALFORMED, where, called(entry, 'id'), 'a number or a text')
                 continue
             if number in seen:
                 self.found.add(TWICE, where, called(entry, 'id'), 'an id of its own')
             seen.add(number)
+            kinds.add(isinstance(number, str))
             yield where, number, entry
+        if len(kinds) > 1 and self.dataset.test_mode and name != 'annotations':
+            self.found.add(MIXED, f'{self.file}, {name}', 'numbers and texts', 'ids of one type')
 
-    def _categories(self, entries: list[tuple[str, dict]]) -> dict[int, str]:
+    def _categories(self, entries: list[tuple[str, dict]]) -> dict[Any, str]:
         """The name of each category, by its id."""
         classes = [str(name) for name in self.dataset.metainfo['classes']]
         names: list[str] = []
-        by_id: dict[int, str] = {}
-        for where, number, entry in self._ids(entries):
+        by_id: dict[Any, str] = {}
+        for where, number, entry in self._ids('categories', entries):
             name = entry.get('name')
             by_id.setdefault(number, str(name))
             if not isinstance(name, str):
@@ -130,6 +157,8 @@ class CocoCheck:
         differences = compare_categories(classes, names)
         for name, near in differences.missing:
             hint = f'; is it {near!r}?' if near else ''
+            if near and normal_form(near) == normal_form(name):
+                hint += ' It is in another Unicode normal form'
             where = f'{self.file}, class {name!r} of the config'
             self.found.add(NO_CATEGORY, where, 'no category', f'one of this name{hint}')
         for name in differences.extra:
@@ -142,10 +171,10 @@ class CocoCheck:
             self.found.add(ORDER, where, f'becomes label {label}', expected)
         return by_id
 
-    def _images(self, entries: list[tuple[str, dict]]) -> dict[int, dict]:
+    def _images(self, entries: list[tuple[str, dict]]) -> dict[Any, dict]:
         """The images by id, without those whose name or size cannot be used."""
-        images: dict[int, dict] = {}
-        for where, number, entry in self._ids(entries):
+        images: dict[Any, dict] = {}
+        for where, number, entry in self._ids('images', entries):
             name = entry.get('file_name')
             if not isinstance(name, str) or not name:
                 self.found.add(MALFORMED, where, called(entry, 'file_name'), 'the name of a file')
@@ -160,37 +189,39 @@ class CocoCheck:
         return images
 
     def _annotations(
-        self, entries: list[tuple[str, dict]], categories: dict[int, str], images: dict[int, dict]
+        self, entries: list[tuple[str, dict]], categories: dict[int, str], images: dict[Any, dict]
     ) -> None:
-        used: Counter[str] = Counter()
-        annotated = set()
+        objects = CocoObjects(self.dataset, self.found, self.file)
+        sizes = {number: size for number, entry in images.items() if (size := _size(entry))}
+        scored = self.dataset.test_mode
         tracked = self.progress.track(entries, description=f'{self.found.split} annotations')
-        count = 0
-        for _, number, entry in self._ids(tracked):
-            count += 1
+        for place, number, entry in self._ids('annotations', tracked):
             image, category = (entry.get(key) for key in ('image_id', 'category_id'))
             where = f'{self.file}, annotation {short(number)} of image {short(image)}'
-            size = None
-            if not _whole(image) or image not in images:
+            if not _usable(image) or image not in images:
                 self.found.add(UNKNOWN_IMAGE, where, called(entry, 'image_id'), 'the id of an image')
+                image = None
             else:
-                annotated.add(image)
-                size = _size(images[image])
                 where += f' ({short(images[image].get("file_name"))})'
-            if not _whole(category) or category not in categories:
+            name = categories.get(category) if category is not None and _usable(category) else None
+            if name is None:
                 expected = 'the id of a category'
                 self.found.add(UNKNOWN_CATEGORY, where, called(entry, 'category_id'), expected)
-            else:
-                used[categories[category]] += 1
-            for kind, came, expected in problems(entry, size, self.masks, self.dataset.test_mode):
+            if number == 0:
+                self.found.add(ID_ZERO, where, called(entry, 'id'), 'ids from 1')
+            elif scored and not _counts(number):
+                self.found.add(ID_TEXT, place, called(entry, 'id'), 'a number')
+            for kind, came, expected in problems(entry, sizes.get(image), self.masks, scored):
                 self.found.add(kind, where, came, expected)
-        self.found.facts['annotations'] = str(count)
-        self.found.facts['images without annotation'] = str(len(images.keys() - annotated))
-        for name in self.dataset.metainfo['classes'] if count else ():
-            if not used[name] and name in categories.values():
+            objects.add(number, image, name, entry)
+        self.found.facts['annotations'] = str(objects.count)
+        self.found.facts['images without annotation'] = str(len(images.keys() - objects.of_image.keys()))
+        objects.report(images, sizes)
+        for name in objects.classes if objects.count else ():
+            if not objects.used[name] and name in categories.values():
                 self.found.add(NEVER, f'{self.file}, class {name!r}', 'no annotation', 'some')
 
-    def _files(self, images: dict[int, dict]) -> None:
+    def _files(self, images: dict[Any, dict]) -> None:
         """Read the images, and compare their sizes."""
         named = [
             (number, entry)
@@ -198,14 +229,16 @@ class CocoCheck:
             if isinstance(name := entry.get('file_name'), str) and name and not leaves(name)
         ]
         paths = [self.folder / entry['file_name'] for _, entry in named]
-        read = read_all(picture_size, paths, self.progress, f'{self.found.split} images')
-        for (number, entry), (path, size) in zip(named, read, strict=True):
+        read = read_all(picture, paths, self.progress, f'{self.found.split} images')
+        for (number, entry), (path, seen) in zip(named, read, strict=True):
             where = f'{inside(path, self.dataset.data_root)}, image {short(number)}'
-            if isinstance(size, Damaged):
-                self.found.add(size.kind, where, size.came, 'a whole image')
+            if isinstance(seen, Damaged):
+                self.found.add(seen.kind, where, seen.came, 'a whole image')
                 continue
-            self.found.images[entry['file_name']] = path
-            expected = _size(entry)
+            self.found.photos.append(Photo(entry['file_name'], path, seen.content, seen.pixels))
+            for doubt in seen.doubts:
+                self.found.add(doubt[0], where, *doubt[1:])
+            size, expected = seen.size, _size(entry)
             if expected and size != expected:
                 came = f'height {size[0]}, width {size[1]}'
                 if size == expected[::-1]:
@@ -216,6 +249,19 @@ class CocoCheck:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _usable(value: Any) -> bool:
+    """Whether a value can be an id: pycocotools and MMDetection take numbers and texts."""
+    return isinstance(value, str) or _whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _counts(number: Any) -> bool:
+    """Whether an annotation id fits into pycocotools' tables of numbers, and is not its 'no match'."""
+    try:
+        return float(number) != 0
+    except (ValueError, OverflowError):
+        return False
 
 
 def _size(image: dict) -> tuple[int, int] | None:

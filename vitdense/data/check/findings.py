@@ -1,4 +1,4 @@
-"""What a check of files finds: each kind of error or warning with its count and its first examples."""
+"""What a check of files finds: each kind of error or warning, how often, and where."""
 
 import os
 import reprlib
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...findings import Level
 
-EXAMPLES = 5  # shown of each kind
+EXAMPLES = 3  # cases of each kind that are kept and shown, unless all are wanted
 LONGEST = 160  # characters of a name or of a value that are shown
 
 
@@ -31,24 +31,52 @@ LEAVES = Kind('file names that leave the folder')
 NEVER = Kind('classes that never occur', level=Level.WARNING)
 
 
+class Case(NamedTuple):
+    """One time that something is wrong: what came, and what was expected."""
+
+    split: str
+    where: str
+    came: str
+    expected: str
+
+    def __str__(self) -> str:
+        where, came, expected = map(_legible, self[1:])
+        return f'{self.split}: {where}: {came}; expected {expected}'
+
+
+class Photo(NamedTuple):
+    """An image that can be read.
+
+    name: as its dataset calls it.
+    content, pixels: digests of the file, and of what a quick decoding gives.
+    """
+
+    name: str
+    path: Path
+    content: bytes
+    pixels: bytes
+
+
 @dataclass
 class Findings:
     """All that was found in one split.
 
+    most: cases of each kind that are kept; None for all.
     facts: labels and values of the first rows of the table.
-    images: the path of each image that is there, by its name inside the folder of the split.
+    photos: the images that can be read.
     """
 
     split: str
+    most: int | None = EXAMPLES
     facts: dict[str, str] = field(default_factory=dict)
-    images: dict[str, Path] = field(default_factory=dict)
+    photos: list[Photo] = field(default_factory=list)
     counts: Counter[Kind] = field(default_factory=Counter)
-    examples: defaultdict[Kind, list[str]] = field(default_factory=lambda: defaultdict(list))
+    cases: defaultdict[Kind, list[Case]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, kind: Kind, where: str, came: str, expected: str) -> None:
         self.counts[kind] += 1
-        if self.counts[kind] <= EXAMPLES:
-            self.examples[kind].append(f'{_legible(where)}: {_legible(came)}; expected {_legible(expected)}')
+        if self.most is None or self.counts[kind] <= self.most:
+            self.cases[kind].append(Case(self.split, where, came, expected))
 
 
 class _Short(reprlib.Repr):
@@ -79,8 +107,8 @@ def inside(path: str | Path, root: str | Path | None) -> str:
 
 
 def leaves(name: str) -> bool:
-    """Whether a file name leads out of the folder that it is joined to."""
-    return os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir
+    """Whether a file name climbs out of the folder that it is joined to; a whole path is joined to none."""
+    return os.path.normpath(name).split(os.sep)[0] == os.pardir
 
 
 def _legible(text: str) -> str:

@@ -1,14 +1,17 @@
-"""Image files, decoded to their last byte: their size, or what is wrong with them.
+"""Image files, decoded to their last byte: what the training sees of them, or what is wrong with them.
 
 The training reads with OpenCV, which may give a truncated JPEG with the missing part grey; Pillow raises. So
 JPEGs are decoded with Pillow, at an eighth of their size, which still reads every byte. The other formats are
-decoded with both: OpenCV must be able to read them, and it refuses what is cut off.
+decoded with both: OpenCV must be able to read them, and it refuses what is cut off. Pillow refuses very large
+images, which OpenCV reads; MMSegmentation reads label maps with Pillow.
 """
 
 import contextlib
+import hashlib
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -17,15 +20,26 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from rich.progress import Progress
 
+from ...findings import Level
 from .findings import Kind
 
 MISSING = Kind('missing images')
 UNREADABLE = Kind('unreadable images')
 TRUNCATED = Kind('truncated images', 'OpenCV may fill the rest with grey and train on it')
+TURNED = Kind(
+    'images that an EXIF tag turns', 'OpenCV obeys it; many annotation tools do not', level=Level.WARNING
+)
+DARK = Kind('images of 16 bits that become black', 'OpenCV keeps the upper 8 bits', level=Level.WARNING)
+TRANSPARENT = Kind('images with transparency', 'OpenCV shows what it hides', level=Level.WARNING)
+
+Doubt = tuple[Kind, str, str]  # what it is, what came, what was expected
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+LARGEST = 1 << 30  # pixels that OpenCV decodes
+BLACK = 32  # of 256
 
 
 class Damaged(Exception):
@@ -41,7 +55,8 @@ class LabelMap(NamedTuple):
 
     size: (H, W).
     form: of its pixels, as Pillow calls it.
-    counts: pixels of each value, (256,) or (65536,) int; None if the form is not one channel of 8 or 16 bits.
+    counts: pixels of each value, (256,) or (65536,) int; None if the form is not one channel of 1, 8 or 16
+    bits.
     """
 
     size: tuple[int, int]
@@ -49,28 +64,92 @@ class LabelMap(NamedTuple):
     counts: np.ndarray | None
 
 
+class Picture(NamedTuple):
+    """A decoded image.
+
+    size: (H, W), as the training reads it: OpenCV obeys the EXIF orientation.
+    content, pixels: digests of the file, and of what was decoded of it.
+    doubts: kinds of warning, each with what came and what was expected.
+    """
+
+    size: tuple[int, int]
+    content: bytes
+    pixels: bytes
+    doubts: list[Doubt]
+
+
 def picture_size(path: Path) -> tuple[int, int]:
-    """(H, W) of an image as the training reads it, which obeys the EXIF orientation.
+    """(H, W) of an image as the training reads it; see `picture`."""
+    return picture(path).size
+
+
+def picture(path: Path) -> Picture:
+    """An image as the training reads it.
 
     Raises:
         Damaged: it is missing, unreadable or truncated.
     """
     with _damage():
         data = _read(path)
+        look = _jpeg if data.startswith(b'\xff\xd8') else _other
+        size, pixels, doubts = look(data)
+        return Picture(size, _digest(data), pixels, doubts)
+
+
+def _jpeg(data: bytes) -> tuple[tuple[int, int], bytes, list[Doubt]]:
+    image = JpegImageFile(BytesIO(data))  # not by Image.open, which refuses large ones
+    if image.width * image.height > LARGEST:
+        raise Damaged(UNREADABLE, f'{image.width} × {image.height} pixels, which OpenCV refuses')
+    orientation = _orientation(image)
+    width, height = image.size[::-1] if orientation in SIDEWAYS else image.size
+    image.draft('L', (1, 1))
+    image.load()
+    # Nothing notices an unfinished copy whose rest is zeros: to a decoder they are more pixels.
+    if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
+        raise Damaged(TRUNCATED, 'no end-of-image marker after the last scan')
+    size = height, width
+    pixels = _digest(f'{size} {orientation}'.encode() + image.tobytes())
+    return size, pixels, list(_turned(orientation, size))
+
+
+def _other(data: bytes) -> tuple[tuple[int, int], bytes, list[Doubt]]:
+    doubts: list[Doubt] = []
+    name = 'an image that OpenCV cannot read'
+    with contextlib.suppress(Image.DecompressionBombError):  # OpenCV may read it
         image = _opened(data)
-        if image.format not in ('JPEG', 'MPO'):
-            image.load()
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            if pixels is None:
-                raise Damaged(UNREADABLE, f'{image.format} that OpenCV cannot read')
-            return pixels.shape[:2]
-        width, height = image.size[::-1] if _sideways(image) else image.size
-        image.draft('L', (1, 1))
         image.load()
-        # Nothing notices an unfinished copy whose rest is zeros: to a decoder they are more pixels.
-        if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
-            raise Damaged(TRUNCATED, 'no end-of-image marker after the last scan')
-        return height, width
+        name = f'{image.format} that OpenCV cannot read'
+        if image.format == 'PNG':
+            doubts += _turned(_orientation(image), (image.height, image.width))
+        doubts += _transparent(image)
+    array = np.frombuffer(data, np.uint8)
+    pixels = cv2.imdecode(array, cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise Damaged(UNREADABLE, name)
+    if pixels.max() < BLACK:
+        stored = cv2.imdecode(array, cv2.IMREAD_UNCHANGED)
+        if stored is not None and stored.dtype == np.uint16 and stored.max() > pixels.max():
+            came = f'values up to {stored.max()}, which become 0 to {pixels.max()}'
+            doubts.append((DARK, came, 'values up to 65535, or 8 bits'))
+    size = pixels.shape[:2]
+    return size, _digest(f'{size}'.encode() + pixels.tobytes()), doubts
+
+
+def _turned(orientation: int, size: tuple[int, int]) -> Iterator[Doubt]:
+    """A turn that no size betrays: where the sides are exchanged, the annotations say if it was obeyed."""
+    if orientation in (2, 3, 4) or (orientation in SIDEWAYS and size[0] == size[1]):
+        yield TURNED, f'EXIF orientation {orientation}', 'annotations of the turned image, or no tag'
+
+
+def _transparent(image: Image.Image) -> Iterator[Doubt]:
+    if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
+        alpha = np.asarray(image.convert('RGBA').getchannel('A'))
+        if share := np.count_nonzero(alpha < 255) / alpha.size:
+            yield TRANSPARENT, f'{share:.1%} of its pixels are not opaque', 'an opaque image'
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def label_map(path: Path) -> LabelMap:
@@ -88,15 +167,50 @@ def label_map(path: Path) -> LabelMap:
         counts = None
         if form in ('L', 'P'):
             counts = np.array(image.histogram())
-        elif form.startswith('I;16'):
-            counts = np.bincount(np.asarray(image).ravel(), minlength=1 << 16)
+        elif form in ('1', 'I') or form.startswith('I;16'):
+            values = np.asarray(image).ravel()
+            if values.min() >= 0 and values.max() < 1 << 16:
+                counts = np.bincount(values, minlength=256 if form == '1' else 1 << 16)
         return LabelMap((height, width), form, counts)
 
 
 def _read(path: Path) -> bytes:
     if not path.is_file():  # a pipe would be waited for
-        raise Damaged(MISSING, 'not a file' if os.path.lexists(path) else 'no such file')
+        raise Damaged(MISSING, 'not a file' if os.path.lexists(path) else f'no such file{_near(path)}')
     return path.read_bytes()
+
+
+def _near(path: Path) -> str:
+    """The file that was perhaps meant, for a message."""
+    with contextlib.suppress(OSError, ValueError):
+        names = _names(str(path.parent), path.parent.stat().st_mtime_ns)
+        for form in (normal_form, _spelling, _stem):
+            if near := names[form].get(form(path.name)):
+                break
+        else:
+            return ''
+        return ', but one in another Unicode normal form' if form is normal_form else f', but {near!r}'
+    return ''
+
+
+def normal_form(name: str) -> str:
+    """A name as most programs write it; to a file system on Linux its other forms are other names."""
+    return unicodedata.normalize('NFC', name)
+
+
+def _spelling(name: str) -> str:
+    return normal_form(name).casefold()
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(_spelling(name))[0]
+
+
+@lru_cache(maxsize=4)
+def _names(folder: str, changed: int) -> dict[Callable[[str], str], dict[str, str]]:
+    """The files of a folder by their names without what persons and programs change."""
+    names = sorted(os.listdir(folder), reverse=True)
+    return {form: {form(name): name for name in names} for form in (normal_form, _spelling, _stem)}
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -106,10 +220,12 @@ def _opened(data: bytes) -> Image.Image:
     return Image.open(BytesIO(data))
 
 
-def _sideways(image: Image.Image) -> bool:
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; 1 is upright."""
     with contextlib.suppress(Exception):  # a damaged tag is no tag to OpenCV
-        return image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
-    return False
+        value = image.getexif().get(ExifTags.Base.Orientation)
+        return value if isinstance(value, int) and value in range(1, 9) else 1
+    return 1
 
 
 @contextlib.contextmanager

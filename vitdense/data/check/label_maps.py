@@ -1,5 +1,6 @@
 """ADE20K's layout: a folder of images and a folder of label maps of the same names."""
 
+import os
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -12,14 +13,25 @@ from mmseg.datasets.transforms import LoadAnnotations
 from rich.progress import Progress
 
 from ...findings import Level, first_few
-from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Kind, inside, leaves
-from .images import Damaged, LabelMap, attempt, label_map, picture_size, read_all
+from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Kind, Photo, inside
+from .images import (
+    MISSING,
+    TRUNCATED,
+    UNREADABLE,
+    Damaged,
+    LabelMap,
+    Picture,
+    attempt,
+    label_map,
+    picture,
+    read_all,
+)
+from .lessons import judge, mask_advice
 
-MAP_DAMAGED = {  # kinds of damage to a file, of which an image is reported as it is
-    'missing images': Kind('images without label map'),
-    'unreadable images': Kind('unreadable label maps'),
-    'truncated images': Kind('truncated label maps'),
-}
+NO_MAP = Kind('images without label map')
+MAP_UNREADABLE = Kind('unreadable label maps')
+MAP_TRUNCATED = Kind('truncated label maps')
+MAP_DAMAGED = {MISSING: NO_MAP, UNREADABLE: MAP_UNREADABLE, TRUNCATED: MAP_TRUNCATED}
 NO_IMAGE = Kind('label maps without image')
 NO_NAMES = Kind('lists of names that cannot be read')
 SIZE = Kind('label maps of another size than their image')
@@ -44,6 +56,7 @@ class LabelMapCheck:
         self.classes = dataset.metainfo['classes']
         self.becomes = _becomes(dataset)
         self.pixels: Counter[int] = Counter()  # of each class, as the training sees it, 255 for ignored
+        self.values: set[int] = set()  # in the files
 
     def run(self) -> None:
         lacking = [folder for folder in (self.pictures, self.maps) if not folder.is_dir()]
@@ -68,7 +81,9 @@ class LabelMapCheck:
         pairs = []
         for entry in entries:
             pair = Path(entry['img_path']), Path(entry['seg_map_path'])
-            if leaves(inside(pair[0], self.pictures)):
+            # a whole path in the list of names is joined to no folder
+            joined = entry['img_path'].startswith(os.path.join(self.pictures, ''))
+            if joined and os.path.isabs(inside(pair[0], self.pictures)):
                 expected = f'a name inside {self._place(self.pictures)}/'
                 self.found.add(LEAVES, self._place(names), str(pair[0]), expected)
             else:
@@ -93,20 +108,25 @@ class LabelMapCheck:
 
     def _pairs(self, pairs: list[Pair]) -> None:
         total, whole = 0, 0
-        for pair, (size, labels) in read_all(_read_pair, pairs, self.progress, f'{self.found.split} images'):
-            picture, file = pair
-            if isinstance(size, Damaged):
-                self.found.add(size.kind, self._place(picture), size.came, 'a whole image')
+        for pair, (seen, labels) in read_all(_read_pair, pairs, self.progress, f'{self.found.split} images'):
+            path, file = pair
+            if isinstance(seen, Damaged):
+                self.found.add(seen.kind, self._place(path), seen.came, 'a whole image')
             else:
-                self.found.images[inside(picture, self.pictures)] = picture
+                name = inside(path, self.pictures)
+                self.found.photos.append(Photo(name, path, seen.content, seen.pixels))
+                for kind, came, expected in seen.doubts:
+                    self.found.add(kind, self._place(path), came, expected)
             if isinstance(labels, Damaged):
-                expected = f'the label map of {self._place(picture)}'
-                self.found.add(MAP_DAMAGED[labels.kind.name], self._place(file), labels.came, expected)
+                expected = f'the label map of {self._place(path)}'
+                self.found.add(MAP_DAMAGED[labels.kind], self._place(file), labels.came, expected)
                 continue
             whole += 1
-            if not isinstance(size, Damaged) and size != labels.size:
+            if not isinstance(seen, Damaged) and seen.size != labels.size:
                 came = f'height {labels.size[0]}, width {labels.size[1]}'
-                expected = f'height {size[0]}, width {size[1]}, as its image'
+                if labels.size == seen.size[::-1]:
+                    came += " (exchanged: the map is transposed, or the image's EXIF tag turns it alone)"
+                expected = f'height {seen.size[0]}, width {seen.size[1]}, as its image'
                 self.found.add(SIZE, self._place(file), came, expected)
             if labels.counts is None:
                 came = f'pixels of form {labels.form} (as Pillow calls it)'
@@ -116,6 +136,8 @@ class LabelMapCheck:
             self._values(file, labels.counts)
         self.found.facts['images'] = str(len(pairs))
         self.found.facts['label maps'] = str(whole)
+        if whole:
+            self._lesson()
         if total:
             self.found.facts['ignored pixels'] = f'{self.pixels[self.dataset.ignore_index] / total:.1%}'
             for label, name in enumerate(self.classes):
@@ -123,10 +145,20 @@ class LabelMapCheck:
                     where = f'{self._place(self.maps)}/, class {name!r}'
                     self.found.add(NEVER, where, 'no pixel', f'value {self._value(label)} somewhere')
 
+    def _lesson(self) -> None:
+        """Whether there is something to learn, and of what classes."""
+        times = [self.pixels[label] for label in range(len(self.classes))]
+        if verdict := judge(self.classes, times, pixels=True):
+            kind, came = verdict
+            values = f'values {first_few(sorted(self.values))} in the files'
+            expected = mask_advice(self.values, self.dataset.ignore_index) or self._expected()
+            self.found.add(kind, f'{self._place(self.maps)}/', f'{came}; {values}', expected)
+
     def _values(self, file: Path, counts: np.ndarray) -> None:
         """Count the pixels of each class, and say which values are none."""
         ignore = self.dataset.ignore_index
         values = np.flatnonzero(counts)
+        self.values.update(values.tolist())
         ignored, wrong = True, []
         for value, label in zip(values.tolist(), self.becomes[values % 256].tolist(), strict=True):
             self.pixels[label] += int(counts[value])
@@ -165,8 +197,8 @@ class LabelMapCheck:
         return inside(path, self.dataset.data_root)
 
 
-def _read_pair(pair: Pair) -> tuple[tuple[int, int] | Damaged, LabelMap | Damaged]:
-    return attempt(picture_size, pair[0]), attempt(label_map, pair[1])
+def _read_pair(pair: Pair) -> tuple[Picture | Damaged, LabelMap | Damaged]:
+    return attempt(picture, pair[0]), attempt(label_map, pair[1])
 
 
 def _becomes(dataset: BaseSegDataset) -> np.ndarray:

@@ -1,8 +1,6 @@
 """The train and val datasets of a config, each checked by what it is, and against each other."""
 
-import filecmp
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmdet.datasets import CocoDataset
@@ -15,19 +13,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...config.read import leaves
 from ...console import display_path, say
 from ...errors import UserError
-from ...findings import Level
 from .coco import CocoCheck
-from .findings import Findings, Kind
+from .findings import EXAMPLES, Findings
 from .label_maps import LabelMapCheck
+from .photos import compare_photos
+from .report import write_report
 from .summary import print_summary
 
-OVERLAP = Kind(
-    'images that are in two splits', 'the scores would be of images trained on', level=Level.WARNING
-)
 
-
-def check_config(cfg: Config, console: Console) -> bool:
+def check_config(cfg: Config, console: Console, show_all: bool = False, report: Path | None = None) -> bool:
     """Check what a config trains and validates on, and print it; True if there is no error.
+
+    Args:
+        cfg: the config.
+        console: where to print.
+        show_all: print every case, not the first few of each kind.
+        report: where to write every case as JSON.
 
     Raises:
         UserError: there is nothing to check: no such folder, or a dataset of another layout.
@@ -45,18 +46,23 @@ def check_config(cfg: Config, console: Console) -> bool:
             )
         say(console, 'data', display_path(root))
     with _bar(console) as progress:
-        splits = [check_dataset(split, dataset, progress) for split, dataset in datasets]
-        _overlaps(splits, progress)
-    return print_summary(console, splits)
+        most = None if show_all or report else EXAMPLES
+        splits = [check_dataset(split, dataset, progress, most) for split, dataset in datasets]
+        compare_photos(splits, progress)
+    if report:
+        write_report(report, cfg.filename, splits)
+    return print_summary(console, splits, show_all)
 
 
-def check_dataset(split: str, dataset: dict, progress: Progress | None = None) -> Findings:
-    """Check the files of one dataset dict of a config.
+def check_dataset(
+    split: str, dataset: dict, progress: Progress | None = None, most: int | None = EXAMPLES
+) -> Findings:
+    """Check the files of one dataset dict of a config, and keep so many cases of each kind; None for all.
 
     Raises:
         UserError: it cannot be built, or is neither COCO nor a folder of label maps.
     """
-    found = Findings(split)
+    found = Findings(split, most)
     progress = progress or Progress(disable=True)
     try:
         built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=True))
@@ -65,8 +71,10 @@ def check_dataset(split: str, dataset: dict, progress: Progress | None = None) -
     if not isinstance(built, (CocoDataset, BaseSegDataset)):
         name = type(built).__name__
         raise UserError(f"the {split} dataset is {name}; expected COCO's, or one of images and label maps")
-    if not built.metainfo.get('classes'):
+    if not (classes := built.metainfo.get('classes')):
         raise UserError(f'the {split} dataset names no classes in its metainfo')
+    if isinstance(classes, str):  # MMDetection looks for categories whose names are in it
+        raise UserError(f'the {split} dataset has metainfo.classes {classes!r}; expected ({classes!r},)')
     needed = ('img',) if isinstance(built, CocoDataset) else ('img_path', 'seg_map_path')
     if lacking := [key for key in needed if not built.data_prefix.get(key)]:
         raise UserError(f'the {split} dataset has no data_prefix {", ".join(lacking)}')
@@ -83,19 +91,6 @@ def _parts(split: str, loader: dict | None) -> Iterator[tuple[str, dict]]:
     parts = list(leaves(loader))
     for number, dataset in enumerate(parts, 1):
         yield f'{split} {number}' if len(parts) > 1 else split, dataset
-
-
-def _overlaps(splits: Sequence[Findings], progress: Progress) -> None:
-    """Images of one name and the same bytes in training and validation."""
-    for one, other in combinations(splits, 2):
-        if one.split.split()[0] == other.split.split()[0]:
-            continue  # two parts of the training
-        both = [name for name in other.images if name in one.images]
-        for name in progress.track(both, description='images in both'):
-            mine, theirs = one.images[name], other.images[name]
-            if mine == theirs or filecmp.cmp(mine, theirs, shallow=False):
-                where = f'{other.split} image {name}'
-                other.add(OVERLAP, where, f'the same bytes as in {one.split}', 'an image of its own')
 
 
 def _bar(console: Console) -> Progress:
