@@ -190,6 +190,14 @@ def test_masks_of_0_and_255_are_an_error_with_advice(ade, split):
     )
 
 
+def test_masks_of_0_and_255_with_reduce_zero_label_become_1_and_2(ade):
+    for path in ade.data.glob('annotations/*/*'):
+        cv2.imwrite(str(path), (labels() > 1) * np.uint8(255))
+    done = ade.check(classes=('gap', 'cell'))
+    assert len(done.only('nothing to learn from')) == 2
+    assert 'expected values 1 and 2: ' in done.errors['nothing to learn from'][0]
+
+
 def test_one_class_alone_is_an_error(ade):
     for path in ade.data.glob('annotations/training/*'):
         cv2.imwrite(str(path), np.minimum(labels(), 1))

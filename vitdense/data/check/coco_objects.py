@@ -81,7 +81,7 @@ class CocoObjects:
         """The objects of one class in one image."""
         if self.dataset.test_mode and len(objects) > MOST:
             came = f'{len(objects)} objects of class {name!r}'
-            self.found.add(CROWDED, where, came, f'{MOST} at most, or another metric')
+            self.found.add(CROWDED, where, came, f'{MOST} at most, as in tiles of it')
         objects = [(number, annotation) for number, annotation in objects if is_whole(annotation)]
         if len(objects) < 2:
             return
@@ -135,12 +135,12 @@ class CocoObjects:
 
     def _lesson(self, kept: Counter[str], images: int) -> None:
         """Whether there is something to learn, and of what classes."""
-        boxes = [
+        boxes = (
             box
             for annotations in self.of_image.values()
             for _, _, annotation in annotations
             if (box := well_formed_box(annotation))
-        ]
+        )
         advice = fraction_advice(boxes)
         times = [kept[name] for name in self.classes]
         if not images:

@@ -151,7 +151,8 @@ class LabelMapCheck:
         if verdict := judge(self.classes, times, pixels=True):
             kind, came = verdict
             values = f'values {first_few(sorted(self.values))} in the files'
-            expected = mask_advice(self.values, self.dataset.ignore_index) or self._expected()
+            first = int(self.dataset.reduce_zero_label)
+            expected = mask_advice(self.values, self.dataset.ignore_index, first) or self._expected()
             self.found.add(kind, f'{self._place(self.maps)}/', f'{came}; {values}', expected)
 
     def _values(self, file: Path, counts: np.ndarray) -> None:

@@ -36,20 +36,26 @@ def judge(classes: Sequence[str], times: Sequence[int], pixels: bool) -> tuple[K
     return None
 
 
-def mask_advice(values: Iterable[int], ignore_index: int) -> str:
+def mask_advice(values: Iterable[int], ignore_index: int, first: int = 0) -> str:
     """What to do about label maps that hold a mask of 0 and 255, as image editors write it; '' if they don't.
 
     Args:
         values: that occur in the files.
         ignore_index: the value that the training ignores.
+        first: the value of the first class, 1 with `reduce_zero_label`.
     """
     if set(values) != {0, 255} or ignore_index != 255:
         return ''
-    return 'values 0 and 1: the files hold 0 and 255, and 255 is the ignored label'
+    return f'values {first} and {first + 1}: the files hold 0 and 255, and 255 is the ignored label'
 
 
-def fraction_advice(boxes: Sequence[Sequence[float]]) -> str:
+def fraction_advice(boxes: Iterable[Sequence[float]]) -> str:
     """What to do about boxes [x, y, width, height] that are fractions of their image; '' if they aren't."""
-    if not boxes or any(number > 1 for box in boxes for number in box):
+    largest = 0.0
+    for box in boxes:
+        largest = max(largest, *box)
+        if largest > 1:
+            return ''
+    if not largest:
         return ''
     return 'boxes in pixels: no number is above 1, as in the fractions that YOLO has'
