@@ -11,6 +11,18 @@ class Level(Enum):
     ERROR = 'error'  # a run would fail on it, or learn or score something wrong
 
 
+class Kind(NamedTuple):
+    """One way for data to be wrong.
+
+    name: in the plural, as the table and the list call it.
+    note: what follows from it in a run, where that is not plain.
+    """
+
+    name: str
+    note: str = ''
+    level: Level = Level.ERROR
+
+
 class Finding(NamedTuple):
     """One line.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vitdense.data import check
-from vitdense.data.check.findings import Kind
+from vitdense.findings import Kind
 
 ROOT = Path(__file__).parents[3]
 
@@ -88,10 +88,11 @@ def test_a_report_overwrites_nothing_else(coco, path):
 
 
 def test_the_page_names_every_kind_of_finding_with_its_level():
+    names = [f'{check.__name__}.{module.name}' for module in pkgutil.iter_modules(check.__path__)]
     kinds = {
         (value.name, value.level.value)
-        for module in pkgutil.iter_modules(check.__path__)
-        for value in vars(import_module(f'{check.__name__}.{module.name}')).values()
+        for name in [*names, 'vitdense.data.lessons']
+        for value in vars(import_module(name)).values()
         if isinstance(value, Kind)
     }
     page = (ROOT / 'docs' / 'check_data.md').read_text()

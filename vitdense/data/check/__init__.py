@@ -5,7 +5,7 @@ check_dataset   one dataset dict: COCO's layout (`coco.py`, `annotations.py`) or
 
 Image files are decoded to their last byte (`images.py`). What is found is an error, which a run fails on or
 learns something wrong from, or a warning, which may be meant (`findings.py`); `docs/check_data.md` lists all.
-What is wrong with a dataset as a whole is in `coco_objects.py`, `lessons.py` and `photos.py`.
+What is wrong with a dataset as a whole is in `coco_objects.py`, `photos.py` and `data/lessons.py`.
 """
 
 from .splits import check_config, check_dataset

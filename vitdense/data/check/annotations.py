@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from ...findings import Level
-from .findings import Kind, called, short
+from ...findings import Kind, Level
+from .findings import called, short
 
 BOX_MALFORMED = Kind('malformed boxes')
 BOX_NEGATIVE = Kind('boxes of negative size')

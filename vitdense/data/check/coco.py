@@ -9,7 +9,7 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from rich.progress import Progress
 
-from ...findings import Level
+from ...findings import Kind, Level
 from ..categories import compare_categories
 from .annotations import problems
 from .coco_objects import CocoObjects
@@ -19,7 +19,6 @@ from .findings import (
     MISSING_FOLDER,
     NEVER,
     Findings,
-    Kind,
     Photo,
     called,
     inside,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from mmdet.datasets import CocoDataset
 
-from ...findings import Level, first_few
+from ...findings import Kind, Level, first_few
+from ..lessons import NOTHING, fraction_advice, judge
 from .annotations import is_whole, trains, well_formed_box
-from .findings import Findings, Kind, short
-from .lessons import NOTHING, fraction_advice, judge
+from .findings import Findings, short
 from .photos import REPEATED
 from .twins import find_twins
 

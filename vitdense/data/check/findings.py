@@ -7,22 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ...findings import Level
+from ...findings import Kind, Level
 
 EXAMPLES = 3  # cases of each kind that are kept and shown, unless all are wanted
 LONGEST = 160  # characters of a name or of a value that are shown
-
-
-class Kind(NamedTuple):
-    """One way for data to be wrong.
-
-    name: in the plural, as the table and the list call it.
-    note: what follows from it in a run, where that is not plain.
-    """
-
-    name: str
-    note: str = ''
-    level: Level = Level.ERROR
 
 
 MISSING_FOLDER = Kind('missing folders')

@@ -23,8 +23,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from rich.progress import Progress
 
-from ...findings import Level
-from .findings import Kind
+from ...findings import Kind, Level
 
 MISSING = Kind('missing images')
 UNREADABLE = Kind('unreadable images')

@@ -12,8 +12,9 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from rich.progress import Progress
 
-from ...findings import Level, first_few
-from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Kind, Photo, inside
+from ...findings import Kind, Level, first_few
+from ..lessons import judge, mask_advice
+from .findings import EMPTY, LEAVES, MISSING_FOLDER, NEVER, Findings, Photo, inside
 from .images import (
     MISSING,
     TRUNCATED,
@@ -26,7 +27,6 @@ from .images import (
     picture,
     read_all,
 )
-from .lessons import judge, mask_advice
 
 NO_MAP = Kind('images without label map')
 MAP_UNREADABLE = Kind('unreadable label maps')

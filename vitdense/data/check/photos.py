@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from rich.progress import Progress
 
-from ...findings import Level
-from .findings import Findings, Kind, Photo
+from ...findings import Kind, Level
+from .findings import Findings, Photo
 
 SHARED = Kind(
     'images that are in two splits', 'the scores would be of images trained on', level=Level.WARNING

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...console import plural
-from ...findings import Level
-from .findings import EXAMPLES, Findings, Kind
+from ...findings import Kind, Level
+from .findings import EXAMPLES, Findings
 
 
 def print_summary(console: Console, splits: Sequence[Findings], show_all: bool = False) -> bool:

@@ -1,12 +1,11 @@
 """Is there something to learn? What the classes' numbers of objects or pixels say about that.
 
-The preflight asks the same of the first samples, as the pipeline gives them.
+Of all files in `check_data`, of the first samples, as the pipeline gives them, in the preflight.
 """
 
 from collections.abc import Iterable, Sequence
 
-from ...findings import Level, first_few
-from .findings import Kind
+from ..findings import Kind, Level, first_few
 
 NOTHING = Kind('nothing to learn from')
 ONE_CLASS = Kind('one class alone', 'to answer it everywhere is always right')
