@@ -157,7 +157,7 @@ class CocoCheck:
         for name, near in differences.missing:
             hint = f'; is it {near!r}?' if near else ''
             if near and normal_form(near) == normal_form(name):
-                hint += ' It is in another Unicode normal form'
+                hint += ', in another Unicode normal form'
             where = f'{self.file}, class {name!r} of the config'
             self.found.add(NO_CATEGORY, where, 'no category', f'one of this name{hint}')
         for name in differences.extra:
@@ -188,7 +188,7 @@ class CocoCheck:
         return images
 
     def _annotations(
-        self, entries: list[tuple[str, dict]], categories: dict[int, str], images: dict[Any, dict]
+        self, entries: list[tuple[str, dict]], categories: dict[Any, str], images: dict[Any, dict]
     ) -> None:
         objects = CocoObjects(self.dataset, self.found, self.file)
         sizes = {number: size for number, entry in images.items() if (size := _size(entry))}
@@ -235,15 +235,15 @@ class CocoCheck:
                 self.found.add(seen.kind, where, seen.came, 'a whole image')
                 continue
             self.found.photos.append(Photo(entry['file_name'], path, seen.content, seen.pixels))
-            for doubt in seen.doubts:
-                self.found.add(doubt[0], where, *doubt[1:])
-            size, expected = seen.size, _size(entry)
-            if expected and size != expected:
+            for kind, came, expected in seen.warnings:
+                self.found.add(kind, where, came, expected)
+            size, annotated = seen.size, _size(entry)
+            if annotated and size != annotated:
                 came = f'height {size[0]}, width {size[1]}'
-                if size == expected[::-1]:
+                if size == annotated[::-1]:
                     came += ' (exchanged: by an EXIF tag, which OpenCV obeys, or in the annotations)'
-                said = f'height {expected[0]}, width {expected[1]}, as in {self.file}'
-                self.found.add(SIZE, where, came, said)
+                expected = f'height {annotated[0]}, width {annotated[1]}, as in {self.file}'
+                self.found.add(SIZE, where, came, expected)
 
 
 def _whole(value: Any) -> bool:

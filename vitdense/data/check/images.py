@@ -34,7 +34,7 @@ TURNED = Kind(
 DARK = Kind('images of 16 bits that become black', 'OpenCV keeps the upper 8 bits', level=Level.WARNING)
 TRANSPARENT = Kind('images with transparency', 'OpenCV shows what it hides', level=Level.WARNING)
 
-Doubt = tuple[Kind, str, str]  # what it is, what came, what was expected
+Warned = tuple[Kind, str, str]  # what it is, what came, what was expected
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 LARGEST = 1 << 30  # pixels that OpenCV decodes
@@ -68,13 +68,13 @@ class Picture(NamedTuple):
 
     size: (H, W), as the training reads it: OpenCV obeys the EXIF orientation.
     content, pixels: digests of the file, and of what was decoded of it.
-    doubts: kinds of warning, each with what came and what was expected.
+    warnings: each with its kind, what came and what was expected.
     """
 
     size: tuple[int, int]
     content: bytes
     pixels: bytes
-    doubts: list[Doubt]
+    warnings: list[Warned]
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -91,11 +91,11 @@ def picture(path: Path) -> Picture:
     with _damage():
         data = _read(path)
         look = _jpeg if data.startswith(b'\xff\xd8') else _other
-        size, pixels, doubts = look(data)
-        return Picture(size, _digest(data), pixels, doubts)
+        size, pixels, warnings = look(data)
+        return Picture(size, _digest(data), pixels, warnings)
 
 
-def _jpeg(data: bytes) -> tuple[tuple[int, int], bytes, list[Doubt]]:
+def _jpeg(data: bytes) -> tuple[tuple[int, int], bytes, list[Warned]]:
     image = JpegImageFile(BytesIO(data))  # not by Image.open, which refuses large ones
     if image.width * image.height > LARGEST:
         raise Damaged(UNREADABLE, f'{image.width} × {image.height} pixels, which OpenCV refuses')
@@ -111,16 +111,16 @@ def _jpeg(data: bytes) -> tuple[tuple[int, int], bytes, list[Doubt]]:
     return size, pixels, list(_turned(orientation, size))
 
 
-def _other(data: bytes) -> tuple[tuple[int, int], bytes, list[Doubt]]:
-    doubts: list[Doubt] = []
+def _other(data: bytes) -> tuple[tuple[int, int], bytes, list[Warned]]:
+    warnings: list[Warned] = []
     name = 'an image that OpenCV cannot read'
     with contextlib.suppress(Image.DecompressionBombError):  # OpenCV may read it
         image = _opened(data)
         image.load()
         name = f'{image.format} that OpenCV cannot read'
         if image.format == 'PNG':
-            doubts += _turned(_orientation(image), (image.height, image.width))
-        doubts += _transparent(image)
+            warnings += _turned(_orientation(image), (image.height, image.width))
+        warnings += _transparent(image)
     array = np.frombuffer(data, np.uint8)
     pixels = cv2.imdecode(array, cv2.IMREAD_COLOR)
     if pixels is None:
@@ -129,18 +129,18 @@ def _other(data: bytes) -> tuple[tuple[int, int], bytes, list[Doubt]]:
         stored = cv2.imdecode(array, cv2.IMREAD_UNCHANGED)
         if stored is not None and stored.dtype == np.uint16 and stored.max() > pixels.max():
             came = f'values up to {stored.max()}, which become 0 to {pixels.max()}'
-            doubts.append((DARK, came, 'values up to 65535, or 8 bits'))
+            warnings.append((DARK, came, 'values up to 65535, or 8 bits'))
     size = pixels.shape[:2]
-    return size, _digest(f'{size}'.encode() + pixels.tobytes()), doubts
+    return size, _digest(f'{size}'.encode() + pixels.tobytes()), warnings
 
 
-def _turned(orientation: int, size: tuple[int, int]) -> Iterator[Doubt]:
+def _turned(orientation: int, size: tuple[int, int]) -> Iterator[Warned]:
     """A turn that no size betrays: where the sides are exchanged, the annotations say if it was obeyed."""
     if orientation in (2, 3, 4) or (orientation in SIDEWAYS and size[0] == size[1]):
         yield TURNED, f'EXIF orientation {orientation}', 'annotations of the turned image, or no tag'
 
 
-def _transparent(image: Image.Image) -> Iterator[Doubt]:
+def _transparent(image: Image.Image) -> Iterator[Warned]:
     if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
         alpha = np.asarray(image.convert('RGBA').getchannel('A'))
         if share := np.count_nonzero(alpha < 255) / alpha.size:

@@ -82,7 +82,7 @@ class LabelMapCheck:
         for entry in entries:
             pair = Path(entry['img_path']), Path(entry['seg_map_path'])
             # a whole path in the list of names is joined to no folder
-            joined = entry['img_path'].startswith(os.path.join(self.pictures, ''))
+            joined = entry['img_path'].startswith(os.path.join(self.dataset.data_prefix['img_path'], ''))
             if joined and os.path.isabs(inside(pair[0], self.pictures)):
                 expected = f'a name inside {self._place(self.pictures)}/'
                 self.found.add(LEAVES, self._place(names), str(pair[0]), expected)
@@ -115,7 +115,7 @@ class LabelMapCheck:
             else:
                 name = inside(path, self.pictures)
                 self.found.photos.append(Photo(name, path, seen.content, seen.pixels))
-                for kind, came, expected in seen.doubts:
+                for kind, came, expected in seen.warnings:
                     self.found.add(kind, self._place(path), came, expected)
             if isinstance(labels, Damaged):
                 expected = f'the label map of {self._place(path)}'
