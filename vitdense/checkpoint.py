@@ -237,7 +237,13 @@ def _contents(source: str) -> Any:
             return timm.create_model(source.removeprefix('timm:'), pretrained=True).state_dict()
         except Exception as error:  # timm's own, the download's, the hub's
             raise ValueError(f'{source}: timm gives no such weights: {error}') from error
-    return read(local(source))
+    contents = read(local(source), allow=SAFE_GLOBALS)
+    if isinstance(contents, Mapping) and {'meta', 'state_dict'} <= contents.keys():
+        raise ValueError(
+            f'{source}: a checkpoint of a training, not weights that the authors released; start from it '
+            f'with --init, or load_from in the config'
+        )
+    return contents
 
 
 def local(source: str) -> str:

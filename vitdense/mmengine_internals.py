@@ -23,6 +23,11 @@ def is_resuming(runner: Any) -> bool:
     return runner._resume
 
 
+def is_training(runner: Any) -> bool:
+    """Whether the training has begun: its loop is a config until then."""
+    return hasattr(runner._train_loop, 'run')
+
+
 def mark_as_loaded(runner: Any) -> None:
     """So that MMEngine does not load a second time."""
     runner._has_loaded = True
@@ -31,6 +36,11 @@ def mark_as_loaded(runner: Any) -> None:
 def train_loader_config(runner: Any) -> Any:
     """The training's `train_dataloader`: a config, until the loader is built."""
     return runner._train_dataloader
+
+
+def chosen_indices(dataset: Any) -> Any:
+    """The `indices` of a dataset that has only these samples of its file, or None."""
+    return dataset._indices
 
 
 def set_iterator_epoch(iterator: Any, epoch: int) -> None:

@@ -62,7 +62,7 @@ def test_a_sound_run_passes_and_is_not_started(check, tmp_path):
     code, out, err = check('tiny')
     assert (code, err) == (0, '')
     found = findings(out)
-    assert list(found) == ['labels', 'maps', 'memory']
+    assert list(found) == ['filter', 'labels', 'maps', 'rate', 'scored', 'memory']
     assert re.fullmatch(
         r'in 32 samples: (\w+ \d\d?%, ){4}\w+ \d\d?%; \d\.\d% of objects ignored', found['labels']
     )

@@ -33,6 +33,7 @@ def _test(args: argparse.Namespace) -> None:
     from ..engine.runner import VitdenseRunner
     from ..engine.work_dir import new_test_dir
     from ..memory import keep_freed_memory
+    from ..preflight import PreflightHook
     from ..show.progress import ProgressHook
     from ..show.results import show_results
 
@@ -54,7 +55,8 @@ def _test(args: argparse.Namespace) -> None:
     if args.compile:
         compile_parts(unwrapped(runner))
     progress = ProgressHook(console)
-    runner.register_hook(progress)
+    for hook in (progress, PreflightHook(console)):
+        runner.register_hook(hook)
     with contextlib.closing(progress), faults_as_errors(runner):
         if dials:
             console.print(dials_table(list(sweep(runner, dials))))

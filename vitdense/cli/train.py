@@ -4,7 +4,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from ..errors import PreflightPassed
+from ..errors import PreflightPassed, UserError
 from .command import model_parser, not_negative, prepare, run
 from .launch import join
 
@@ -32,6 +32,9 @@ def main() -> None:
         type=not_negative,
         metavar='N',
         help='skip up to N images that cannot be read (default: stop at the first)',
+    )
+    p.add_argument(
+        '--init', metavar='CHECKPOINT', help='start from what fits of another training, or weights'
     )
     p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
     p.add_argument('--preflight', action='store_true', help='check the run, and do not start it')
@@ -61,6 +64,12 @@ def _train(args: argparse.Namespace) -> None:
     if args.weights:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images per process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
+    if args.init:
+        if args.resume or cfg.get('resume'):
+            raise UserError(
+                '--init starts a new run from weights, --resume continues a run: expected one of them'
+            )
+        cfg.load_from = args.init
     if args.amp:
         cfg.amp = check_precision(args.amp)
     for option in ('skip_not_finite', 'skip_unreadable'):

@@ -55,7 +55,7 @@ def _with_checked_leaves(config: Any) -> Any:
 
 def _build_leaf(config: dict) -> BaseDataset:
     dataset = DATASETS.build(dict(config, lazy_init=True))
-    with _recorded_categories(dataset) as categories:
+    with _recorded_annotations(dataset) as (categories, images):
         try:
             dataset.full_init()
             empty = not len(dataset)
@@ -71,6 +71,8 @@ def _build_leaf(config: dict) -> BaseDataset:
                 raise
             empty = True  # which MMEngine cannot put into an array
     _check_categories(dataset, categories)
+    if images:
+        dataset.images_in_file = sum(images)
     if empty:
         raise UserError(f'{dataset.ann_file or dataset.data_root}: a dataset of no images{_reason(dataset)}')
     return dataset
@@ -85,21 +87,23 @@ def _is_leaf(config: dict) -> bool:
 
 
 @contextmanager
-def _recorded_categories(dataset: BaseDataset) -> Iterator[list[str]]:
-    """The names of COCO's categories in the file's order, from the one time that the file is read."""
+def _recorded_annotations(dataset: BaseDataset) -> Iterator[tuple[list[str], list[int]]]:
+    """COCO's categories in the file's order, and its number of images, from the one time that it is read."""
     categories: list[str] = []
+    images: list[int] = []
     if api := getattr(type(dataset), 'COCOAPI', None):
-        dataset.COCOAPI = _recording(api, categories)
+        dataset.COCOAPI = _recording(api, categories, images)
     try:
-        yield categories
+        yield categories, images
     finally:
         vars(dataset).pop('COCOAPI', None)
 
 
-def _recording(api: Callable, categories: list[str]) -> Callable:
+def _recording(api: Callable, categories: list[str], images: list[int]) -> Callable:
     def read(path: str) -> Any:
         annotations = api(path)
         categories.extend(category['name'] for category in annotations.dataset['categories'])
+        images.append(len(annotations.dataset['images']))
         return annotations
 
     return read

@@ -1,13 +1,14 @@
 """MMEngine's runner, quiet on the terminal and strict about what it loads, builds and saves."""
 
+import contextlib
 import errno
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
 from pickle import UnpicklingError
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,27 +17,27 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..checkpoint import check_state, read_checkpoint
 from ..config.text import FinalConfig
 from ..console import display_path, file_only
-from ..data.dataset import build_dataset
+from ..data.dataset import build_dataset, classes_of
 from ..data.reproducible import seed_loader
 from ..data.unreadable import SkipUnreadable
 from ..errors import UserError
-from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
+from ..mmengine_internals import is_resuming, is_training, mark_as_loaded, train_loader_config
+from ..weights import WeightRecord, class_rows
 from .checkpoints import SafeCheckpointHook, SafePoints
 from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
 from .resume import PositionHook
-from .weights import WeightRecord
 
 
-@contextmanager
+@contextlib.contextmanager
 def buildable(config: str | None) -> Iterator[None]:
     """While something is built from a config.
 
@@ -75,7 +76,7 @@ class VitdenseRunner(Runner):
     `skip_unreadable`.
     """
 
-    resumed_config = ''  # the text of the config that a resumed run was started with
+    loaded_meta: Mapping[str, Any] = MappingProxyType({})  # what the loaded checkpoint says of its run
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'VitdenseRunner':
@@ -207,7 +208,12 @@ class VitdenseRunner(Runner):
     @cached_property
     def weight_record(self) -> WeightRecord:
         """What of the model came from a file."""
-        return WeightRecord()
+
+        def classes() -> tuple[list[str], dict]:
+            names = classes_of(self.train_dataloader.dataset)
+            return names, class_rows(MODELS.build, self.cfg.model, len(names))
+
+        return WeightRecord(classes)
 
     def _init_model_weights(self) -> None:
         try:
@@ -224,28 +230,38 @@ class VitdenseRunner(Runner):
         strict: bool = True,
         revise_keys: Iterable = (),
     ) -> dict:
-        """Load every weight of a checkpoint into the model, or none.
+        """Load every weight of a checkpoint into the model, or none; a training starts from what fits.
 
         Raises:
-            UserError: no such file, not a checkpoint, the checkpoint of another model, or weights alone
+            UserError: no such file, not a checkpoint, of another model, nothing that fits, or weights alone
                 where a run is to be resumed.
         """
         checkpoint = read_checkpoint(filename)
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = unwrapped(self)
+        starts = is_training(self) and not is_resuming(self)
+        if starts:
+            try:
+                state = self.weight_record.fitted(self._whole_state(model), checkpoint, filename)
+            except ValueError as error:
+                raise UserError(str(error)) from error
+            # an average of weights begins with these, too
+            checkpoint = dict(meta=checkpoint.get('meta') or {}, state_dict=state)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         state = checkpoint.get('state_dict', checkpoint)
         check_state(model, state, filename)
         if is_resuming(self) and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
             raise UserError(f'{filename}: holds weights, but no optimizer state and progress for --resume')
         meta = checkpoint.get('meta', {})
         meta.pop('config', None)
-        if is_resuming(self) and isinstance(text := meta.get('cfg'), str):
-            self.resumed_config = text
-        with self.weight_record.recording(model):
+        self.loaded_meta = meta
+        with contextlib.nullcontext() if starts else self.weight_record.recording(model):
             self._copy_state(model, state)
         mark_as_loaded(self)
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def _whole_state(self, model: torch.nn.Module) -> dict:
+        return model.state_dict()
 
     def _copy_state(self, model: torch.nn.Module, state: dict) -> None:
         model.load_state_dict(state)

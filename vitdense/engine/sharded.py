@@ -66,7 +66,10 @@ class ShardedRunner(VitdenseRunner):
         with torch.no_grad():
             for name, own in model.state_dict().items():
                 own.copy_(_distributed(state[name], own))
-        self.weight_record.names.update(name for name, _ in model.named_parameters())
+        self.weight_record.loaded.update((name, 1.0) for name, _ in model.named_parameters())
+
+    def _whole_state(self, model: nn.Module) -> dict:
+        return _gathered(model.state_dict())
 
     def _shard_optimizer_state(self, state: dict) -> None:
         groups = self.optim_wrapper.optimizer.param_groups

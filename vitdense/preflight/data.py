@@ -2,17 +2,24 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.runner import Runner
 
+from ..console import display_path
 from ..data.dataset import classes_of, leaf_datasets
+from ..data.lessons import NOTHING, judge
 from ..data.reproducible import SampleId
+from ..data.unreadable import UnreadableFile
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
+from ..mmengine_internals import chosen_indices
 
 SAMPLES = 32  # as the pipeline gives them, augmented and cropped
+OUTLINES = 5000  # images of which the outlines are looked for, spread over a dataset
 
 
 def classes(runner: Runner) -> Iterator[Finding]:
@@ -23,14 +30,19 @@ def classes(runner: Runner) -> Iterator[Finding]:
     if train != val:
         text = f'the training data have the classes {first_few(train)}, the validation data {first_few(val)}'
         yield Finding('classes', text, Level.ERROR)
+    yield from head_outputs(runner, train)
+
+
+def head_outputs(runner: Runner, names: Sequence[str]) -> Iterator[Finding]:
+    """The outputs of the heads against the classes of some data."""
     for name, module in unwrapped(runner).named_modules():
         outputs = getattr(module, 'num_classes', None)
         head = re.search(r'(\w+_head)(?:\.\d+)?$', name)  # one of several has a number
         if not head or head[1] == 'rpn_head' or not isinstance(outputs, int):
             continue  # a region proposal network tells objects from background, whatever they are
-        if outputs != len(train):
+        if outputs != len(names):
             what = f'model.{name}.num_classes is {outputs}'
-            text = f'{what}, the data have {len(train)} classes ({first_few(train)})'
+            text = f'{what}, the data have {len(names)} classes ({first_few(names)})'
             yield Finding('classes', text, Level.ERROR)
 
 
@@ -39,11 +51,24 @@ def labels(runner: Runner) -> Iterator[Finding]:
     dataset = runner.train_dataloader.dataset
     names = classes_of(dataset)
     count = min(SAMPLES, len(dataset))
-    seen, ignored, what = Counter[int](), 0, 'objects'
+    seen, ignored, pixels = Counter[int](), 0, False
     for number in range(count):
-        sample = dataset[SampleId(number * len(dataset) // count, 0, number)]['data_samples']
+        index = number * len(dataset) // count
+        try:
+            data = dataset[SampleId(index, 0, number)]
+        except UnreadableFile:
+            raise
+        except Exception as error:  # of any pipeline
+            yield _unusable(runner, index, error)
+            return
+        sample = data['data_samples']
         if 'gt_sem_seg' in sample:
-            what = 'pixels'
+            pixels = True
+            if sample.gt_sem_seg.shape != data['inputs'].shape[-2:]:
+                sizes = f'{tuple(sample.gt_sem_seg.shape)}, of its image {tuple(data["inputs"].shape[-2:])}'
+                text = f'{display_path(sample.seg_map_path)}: the size (H, W) of the label map is {sizes}'
+                yield Finding('labels', text, Level.ERROR)
+                return
             values, counts = sample.gt_sem_seg.data.unique(return_counts=True)
             found = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
             ignored += found.pop(_ignore_index(dataset), 0)
@@ -51,18 +76,86 @@ def labels(runner: Runner) -> Iterator[Finding]:
             found = Counter(sample.gt_instances.labels.tolist())
             ignored += len(sample.ignored_instances) if 'ignored_instances' in sample else 0
         seen += found
-    total = seen.total()
+    what = 'pixels' if pixels else 'objects'
     if unknown := sorted(label for label in seen if not 0 <= label < len(names)):
         text = f'{count} samples hold the labels {first_few(unknown)}, the classes are 0 to {len(names) - 1}'
         yield Finding('labels', text, Level.ERROR)
-    elif not total:
-        text = f'{count} samples hold no {what} to learn from'
-        yield Finding('labels', text, Level.ERROR if what == 'pixels' else Level.WARNING)
-    else:
-        shares = ', '.join(f'{names[label]} {times / total:.0%}' for label, times in seen.most_common(5))
+        return
+    verdict = judge(names, [seen[label] for label in range(len(names))], pixels)
+    if seen:
+        shares = ', '.join(
+            f'{names[label]} {times / seen.total():.0%}' for label, times in seen.most_common(5)
+        )
         more = f', {len(seen) - 5} more' if len(seen) > 5 else ''
-        share = ignored / (total + ignored)
+        share = ignored / (seen.total() + ignored)
         yield Finding('labels', f'in {count} samples: {shares}{more}; {share:.1%} of {what} ignored')
+    if verdict:
+        kind, came = verdict
+        whole = count == len(dataset)  # a part shows less than there is
+        if whole or kind is NOTHING:
+            sure = kind.level if whole or pixels else Level.WARNING
+            note = f' ({kind.note})' if kind.note else ''
+            hint = '; vitdense check_data looks at all of them'
+            text = f'{kind.name}: {count} samples hold {came}{note}{hint}'
+            yield Finding('labels', text, sure)
+
+
+def _unusable(runner: Runner, index: int, error: Exception) -> Finding:
+    """A sample that the pipeline fails on."""
+    runner.logger.error('A sample of the training', exc_info=True)
+    dataset = runner.train_dataloader.dataset
+    info = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
+    where = display_path(info['img_path']) if 'img_path' in info else f'sample {index}'
+    what = f'its pipeline fails: {type(error).__name__}: {error}'
+    text = f'{where}: {what}; vitdense check_data looks at all files'
+    return Finding('labels', text, Level.ERROR)
+
+
+def masks(runner: Runner) -> Iterator[Finding]:
+    """Objects without the outline that a pipeline loads, which would end the run when they come."""
+    for split, loader in (('training', runner.train_dataloader), ('validation', runner.val_dataloader)):
+        for leaf in leaf_datasets(loader.dataset) if loader else ():
+            transforms = getattr(getattr(leaf, 'pipeline', None), 'transforms', ())
+            if not any(getattr(transform, 'with_mask', False) for transform in transforms):
+                continue
+            step = -(-len(leaf) // OUTLINES)
+            infos = (leaf.get_data_info(index) for index in range(0, len(leaf), step))
+            lacking = [
+                _name(info)
+                for info in infos
+                if any('mask' not in one and not one.get('ignore_flag') for one in info.get('instances', ()))
+            ]
+            if lacking:
+                text = (
+                    f'{len(lacking)} {split} images have objects without segmentation: {first_few(lacking)}'
+                )
+                yield Finding('masks', text, Level.ERROR)
+
+
+def left_out(runner: Runner) -> Iterator[Finding]:
+    """Images of a file that are not trained on: those that MMDetection's filter takes out in silence."""
+    for leaf in leaf_datasets(runner.train_dataloader.dataset):
+        whole = getattr(leaf, 'images_in_file', len(leaf))
+        if len(leaf) < whole and chosen_indices(leaf) is None:
+            words = ', '.join(f'{key}={value}' for key, value in (leaf.filter_cfg or {}).items())
+            text = f'{whole - len(leaf)} of {whole} images are not trained on, by filter_cfg ({words})'
+            level = Level.WARNING if 2 * len(leaf) < whole else Level.FACT
+            yield Finding('filter', f'{display_path(leaf.ann_file)}: {text}', level)
+
+
+def epochs(runner: Runner) -> Iterator[Finding]:
+    """A loader that gives no batch."""
+    loader = runner.train_dataloader
+    endless = isinstance(loader.batch_sampler.sampler, InfiniteSampler)
+    if not endless and not len(loader.batch_sampler):
+        size, images = loader.batch_sampler.batch_size, len(loader.dataset)
+        what = f'{images} images make no batch of {size}, and drop_last drops the rest'
+        text = f'an epoch has no iteration: {what}'
+        yield Finding('epochs', text, Level.ERROR)
+
+
+def _name(info: dict) -> str:
+    return Path(info.get('img_path', '?')).name
 
 
 def ignore_index(runner: Runner) -> Iterator[Finding]:

@@ -11,27 +11,44 @@ from ..console import say
 from ..engine.processes import unsharded, unwrapped
 from ..errors import PreflightPassed, UserError
 from ..findings import Finding, Level
-from .data import classes, ignore_index, labels
+from .data import classes, epochs, ignore_index, labels, left_out, masks
 from .origin import batch_size, loaded_weights, resumed_config
+from .schedule import schedule
+from .scores import (
+    checkpoint_classes,
+    test_heads,
+    test_scores,
+    validation_batch,
+    validation_scores,
+)
 from .shapes import shapes
 from .step import step
 
+Check = Callable[[Runner], Iterator[Finding]]
+
 # An error that one of them finds would make the later ones fail.
-CHECKS: list[Callable[[Runner], Iterator[Finding]]] = [
+CHECKS: list[Check] = [
+    epochs,
     classes,
     ignore_index,
+    left_out,
+    masks,
     labels,
     shapes,
     loaded_weights,
     resumed_config,
     batch_size,
+    schedule,
+    validation_scores,
     step,
+    validation_batch,
 ]
+TEST_CHECKS: list[Check] = [checkpoint_classes, test_heads, test_scores]
 STYLES = {Level.FACT: ('bold', ''), Level.WARNING: ('bold yellow', 'warning: ')}
 
 
 class PreflightHook(Hook):
-    """Checks a run before it trains.
+    """Checks a run before it trains, or tests.
 
     Args:
         console: where a line for each finding goes.
@@ -43,6 +60,7 @@ class PreflightHook(Hook):
     def __init__(self, console: Console, alone: bool = False):
         self.console = console
         self.alone = alone
+        self.tested = False
 
     def before_train(self, runner: Runner) -> None:
         """Print what is found.
@@ -53,14 +71,27 @@ class PreflightHook(Hook):
         """
         # not compiled, because these shapes come once; unsharded, because parts of the model are called alone
         with torch.compiler.set_stance('force_eager'), unsharded(unwrapped(runner)):
-            for check in CHECKS:
-                found = list(check(runner))
-                for finding in found:
-                    self._print(finding)
-                if errors := [finding.text for finding in found if finding.level is Level.ERROR]:
-                    raise UserError('\n  '.join(['the run cannot start:', *errors]))
+            self._check(runner, CHECKS)
         if self.alone:
             raise PreflightPassed
+
+    def before_test(self, runner: Runner) -> None:
+        """Print what is found.
+
+        Raises:
+            UserError: names all errors.
+        """
+        if not self.tested:  # a checkpoint can be tested several times in a run
+            self.tested = True
+            self._check(runner, TEST_CHECKS)
+
+    def _check(self, runner: Runner, checks: list[Check]) -> None:
+        for check in checks:
+            found = list(check(runner))
+            for finding in found:
+                self._print(finding)
+            if errors := [finding.text for finding in found if finding.level is Level.ERROR]:
+                raise UserError('\n  '.join(['the run cannot start:', *errors]))
 
     def _print(self, finding: Finding) -> None:
         if finding.level is not Level.ERROR:

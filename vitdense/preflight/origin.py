@@ -1,31 +1,60 @@
 """Where a run comes from: loaded weights, the schedule's batch size, and the config of a resumed run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from ..config.text import differences
+from ..console import display_path, plural
+from ..data.dataset import classes_of
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
-from ..mmengine_internals import accumulated_batches
+from ..mmengine_internals import accumulated_batches, is_resuming
+from ..weights import Start
 
 
 def loaded_weights(runner: Runner) -> Iterator[Finding]:
-    """The share of each part that came from a file; an error where nothing of a file fits."""
-    model = unwrapped(runner)
+    """The share of each part that came from a file, and what did not fit; an error where nothing fits."""
+    model, record = unwrapped(runner), runner.weight_record
+    shares = record.shares(model)
     for name, module in model.named_modules():
         init = getattr(module, 'init_cfg', None)
         if not isinstance(init, dict) or not init.get('checkpoint'):
             continue
-        if not any(parameter.startswith(f'{name}.') for parameter in runner.weight_record.names):
-            source = init['checkpoint']
-            text = f'model.{name}.init_cfg names {source}, and no weight in it fits by name and shape'
+        loaded = record.loaded | {
+            key: share for start in record.starts for key, share in start.shares.items()
+        }
+        if not any(parameter.startswith(f'{name}.' if name else '') for parameter in loaded):
+            place = f'model.{name}.init_cfg' if name else 'model.init_cfg'
+            text = f'{place} names {init["checkpoint"]}, and no weight in it fits by name and shape'
             yield Finding('loaded', text, Level.ERROR)
-    shares = runner.weight_record.shares(model)
     if any(shares.values()):
         text = ', '.join(f'{part} {share:.0%}' for part, share in _merged(shares).items())
         yield Finding('loaded', text)
+    names = classes_of(runner.train_dataloader.dataset)
+    for start in record.starts:
+        yield from _start(start, names)
+
+
+def _start(start: Start, names: Sequence[str]) -> Iterator[Finding]:
+    heads = any(not name.startswith('backbone.') for name in start.shares)
+    if start.classes and heads:
+        new = [name for name in names if name not in start.classes]
+        text = f'classes kept: {first_few(start.classes)}' + (f'; new: {first_few(new)}' if new else '')
+        yield Finding('loaded', text)
+    elif start.classes is not None and heads:
+        yield Finding('loaded', f'no class of {display_path(start.source)} is one of the data: all are new')
+    elif start.classes is None and any('_head' in name for name in start.shares):
+        text = f'{display_path(start.source)} names no classes: the rows of classes are taken in their order'
+        yield Finding('loaded', text, Level.WARNING)
+    for odd, what in (
+        (start.missing, 'not in the file'),
+        (start.misshapen, 'of another shape in the file'),
+        (start.left_over, 'in the file and not in the model'),
+    ):
+        if odd:
+            yield Finding('init', f'{plural(len(odd), "tensor")} {what}: {first_few(odd, 2)}')
 
 
 def _merged(shares: Mapping[str, float]) -> dict[str, float]:
@@ -59,10 +88,11 @@ def batch_size(runner: Runner) -> Iterator[Finding]:
 
 def resumed_config(runner: Runner) -> Iterator[Finding]:
     """A warning for what is not as when the run was started: it may be meant, as a longer schedule is."""
-    if not runner.resumed_config:
+    started = runner.loaded_meta.get('cfg')
+    if not is_resuming(runner) or not isinstance(started, str):
         return
     try:
-        changed = sorted(differences(runner.resumed_config, runner.cfg.pretty_text))
+        changed = sorted(differences(started, runner.cfg.pretty_text))
     except SyntaxError:  # the text of another software
         return
     changed = [f'{entry} (no effect: it is resumed)' if _is_resumed(entry) else entry for entry in changed]

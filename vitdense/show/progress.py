@@ -80,8 +80,10 @@ class ProgressHook(Hook):
             when = f'epoch {runner.epoch}'
         self._scores(metrics, runner.val_evaluator, f'validation after {when}')
 
-    def before_test_epoch(self, runner: Runner) -> None:
+    def before_test(self, runner: Runner) -> None:
         self._announce(runner, training=False)
+
+    def before_test_epoch(self, runner: Runner) -> None:
         self._open('test', len(runner.test_dataloader))
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:

@@ -1,0 +1,126 @@
+"""The learning rate over a run, computed ahead, against the run's length."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.optim import ReduceOnPlateauParamScheduler
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from ..findings import Finding, Level
+
+ZERO_SHARE = 0.1  # of a run with a learning rate of 0, above which is a warning
+WARM_UP_SHARE = 0.5  # of a run that a warm-up takes, above which is a warning
+END_SHARE = 0.9  # of a run at which its schedule may end
+
+
+class Rates(NamedTuple):
+    """The learning rate of a run's iterations.
+
+    values: (iteration from 1, rate) wherever it changes, the first iteration included.
+    total: iterations of the run.
+    """
+
+    values: list[tuple[int, float]]
+    total: int
+
+    @property
+    def highest(self) -> tuple[int, float]:
+        """The iteration at which the greatest rate is reached, and the rate."""
+        return max(self.values, key=lambda value: value[1])
+
+    @property
+    def zeros(self) -> int:
+        """Iterations with a rate of 0."""
+        ends = [start for start, _ in self.values[1:]] + [self.total + 1]
+        return sum(end - start for (start, rate), end in zip(self.values, ends, strict=True) if not rate)
+
+
+def schedule(runner: Runner) -> Iterator[Finding]:
+    """The rate at first, at most and at last, and where it does not suit the run's length."""
+    for name, wrapper, schedulers in _optimizers(runner):
+        if any(isinstance(one, ReduceOnPlateauParamScheduler) for one in schedulers):
+            yield Finding('rate', f'{name}by the validation score, as it comes')
+            continue
+        rates = learning_rates(runner, wrapper.optimizer, schedulers)
+        first, last = rates.values[0][1], rates.values[-1][1]
+        when, highest = rates.highest
+        if len(rates.values) == 1:
+            yield Finding('rate', f'{name}{first:.3g} throughout')
+        else:
+            yield Finding(
+                'rate', f'{name}{first:.3g} at first, {highest:.3g} at iteration {when}, {last:.3g} at last'
+            )
+        for text in _oddities(rates, runner, schedulers):
+            yield Finding('rate', name + text, Level.WARNING)
+
+
+def _oddities(rates: Rates, runner: Runner, schedulers: Sequence[Any]) -> Iterator[str]:
+    total, last = rates.total, rates.values[-1][1]
+    when, highest = rates.highest
+    if rates.zeros > ZERO_SHARE * total:
+        yield f'0 for {rates.zeros} of {total} iterations: nothing is learned there'
+        return
+    if not schedulers or len(rates.values) == 1:
+        return
+    if when > WARM_UP_SHARE * total:
+        yield f'rises for {when} of {total} iterations: the warm-up is as long as the run'
+    elif last == highest:
+        yield f'stays at {highest:.3g} after the warm-up and never decays'
+    # a rate by milestones has no end of its own
+    ends = [_in_iterations(one, runner) for one in schedulers if one.end < UNENDING]
+    if ends and len(ends) == len(schedulers) and max(ends) < END_SHARE * total and last != highest:
+        yield f'the schedule ends at iteration {max(ends)}, the run at {total}: {last:.3g} in between'
+    if ends and max(ends) > total / END_SHARE and when <= WARM_UP_SHARE * total:
+        yield f'the schedule is for {max(ends)} iterations, the run has {total}: it ends at {last:.3g}'
+
+
+UNENDING = 10**8  # MMEngine's schedulers end at 10^9 where a config does not say it
+
+
+def _in_iterations(scheduler: Any, runner: Runner) -> int:
+    return scheduler.end * (len(runner.train_dataloader) if scheduler.by_epoch else 1)
+
+
+def learning_rates(runner: Runner, optimizer: Any, schedulers: Sequence[Any]) -> Rates:
+    """The rates of the parameter group with the highest one, by copies of a run's schedulers.
+
+    The schedulers are stepped as MMEngine's ParamSchedulerHook steps them: after each iteration or epoch.
+    """
+    groups = optimizer.param_groups
+    index = max(range(len(groups)), key=lambda i: groups[i].get('initial_lr', groups[i]['lr']))
+    group = {key: value for key, value in groups[index].items() if key != 'params'}
+    alone = torch.optim.SGD([dict(params=[torch.zeros(1)], lr=group['lr'])])
+    alone.param_groups[0].update(group)
+    own = []
+    for scheduler in schedulers:
+        # of all that a scheduler holds, the optimizer alone is large, and is replaced
+        one = copy.copy(scheduler)
+        vars(one).update(
+            {key: copy.deepcopy(value) for key, value in vars(scheduler).items() if key != 'optimizer'},
+            optimizer=alone,
+            base_values=[scheduler.base_values[index]],
+        )
+        own.append(one)
+    epoch_length = len(runner.train_dataloader)
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    values = [(runner.iter + 1, group['lr'])]
+    for iteration in range(runner.iter + 1, runner.max_iters):
+        for one in own:
+            if not one.by_epoch or (by_epoch and iteration % epoch_length == 0):
+                one.step()
+        if (rate := alone.param_groups[0]['lr']) != values[-1][1]:
+            values.append((iteration + 1, rate))
+    return Rates(values, runner.max_iters)
+
+
+def _optimizers(runner: Runner) -> Iterator[tuple[str, Any, Sequence[Any]]]:
+    """Each optimizer with its schedulers, and before it its name where there are several."""
+    wrapper, schedulers = runner.optim_wrapper, runner.param_schedulers
+    if not (several := getattr(wrapper, 'optim_wrappers', None)):
+        yield '', wrapper, schedulers or []
+        return
+    for name, one in several.items():
+        own = schedulers.get(name, []) if isinstance(schedulers, dict) else []
+        yield f'{name}: ', one, own
