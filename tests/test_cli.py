@@ -391,7 +391,9 @@ def test_a_package_that_a_config_needs_and_is_not_there_is_a_user_error(call, mo
     for name in ('tensorboard', 'torch.utils.tensorboard', 'tensorboardX'):
         monkeypatch.setitem(sys.modules, name, None)
     backend = 'visualizer.vis_backends.0.type=TensorboardVisBackend'
-    said = refused(call('train', 'tiny.py', '--sample', '--cfg-options', backend))
+    # MMEngine finds a visualizer again by its experiment's name, which else is the second
+    own = 'experiment_name=without_tensorboard'
+    said = refused(call('train', 'tiny.py', '--sample', '--cfg-options', backend, own))
     assert re.match(r'.*tiny\.py: cannot be built: .*tensorboard', said)
     assert said.count('\n') == 1
 
@@ -438,6 +440,10 @@ TYPOS = {
     'a dict, which cannot be read': (
         ['--sample', '--cfg-options', 'model.backbone.init_cfg={type:Released}'],
         '--cfg-options model.backbone.init_cfg={type:Released}: ',
+    ),
+    'a dict with brackets, which cannot be read': (
+        ['--sample', '--cfg-options', "train_dataloader.dataset.metainfo=dict(classes=('a','b'))"],
+        '--cfg-options train_dataloader.dataset.metainfo=dict(',
     ),
     'a value without a key': (['--sample', '--cfg-options', '=3'], '--cfg-options =3: '),
     'brackets that do not match': (

@@ -6,12 +6,21 @@
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.utils import is_installed
 from torch import nn
 
 
 def config_dict(cfg: Config) -> Any:
     """The dict inside a config, with classes where a Python-style config has them."""
     return cfg._cfg_dict
+
+
+def find_packages_by_module() -> None:
+    """So that `_base_ = 'mmseg::…'` of a config is found, whichever package `mmseg` came with."""
+    for module, package in MODULE2PACKAGE.items():
+        if not is_installed(package) and is_installed(module):
+            MODULE2PACKAGE[module] = module
 
 
 def checkpoint_source(runner: Any) -> str | None:

@@ -223,7 +223,7 @@ class WeightRecord:
         part: str = '',
         prefix: str = '',
     ) -> dict[str, Tensor]:
-        """What fits of a checkpoint into a part of the model, whose state dict is given, and the rest of it.
+        """What fits of a checkpoint into a part of the model, of which the state dict is given.
 
         Raises:
             ValueError: nothing fits.
@@ -234,7 +234,7 @@ class WeightRecord:
         rows = {name.removeprefix(start): kind for name, kind in all_rows.items() if name.startswith(start)}
         fitted, what = fit(own, theirs, rows, classes, names, source)
         self.starts.append(what._replace(shares={start + name: share for name, share in what.shares.items()}))
-        return dict(own) | fitted
+        return fitted
 
     def shares(self, model: nn.Module) -> dict[str, float]:
         """The share of each part's parameters that were loaded; the backbone's parts are its stages."""
@@ -274,7 +274,8 @@ class FittedInit(PretrainedInit):
         if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict', {}), dict):
             raise ValueError(f'{self.checkpoint}: not a checkpoint: it holds a {type(checkpoint).__name__}')
         own = module.state_dict()
-        module.load_state_dict(record.fitted(own, checkpoint, self.checkpoint, part, self.prefix or ''))
+        fitted = record.fitted(own, checkpoint, self.checkpoint, part, self.prefix or '')
+        module.load_state_dict(fitted, strict=False)
         if records_initialization(module):
             update_init_info(module, init_info=self._get_init_info())
 

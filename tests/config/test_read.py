@@ -1,5 +1,7 @@
 """Entries that are overwritten exist, and data that is read is there; an error names what does exist."""
 
+import copy
+
 import pytest
 from mmengine.config import Config
 from small import CONFIGS
@@ -240,3 +242,24 @@ def test_data_in_two_folders_cannot_be_pointed_at_one(cfg):
 
 def test_a_dataset_that_names_no_files_is_not_asked_for_any():
     require_data(Config(dict(train_dataloader=dict(dataset=dict(type='Numbers')))), LOADERS[:1])
+
+
+def test_an_import_in_a_config_is_no_entry_of_it(tmp_path):
+    (tmp_path / 'mine.py').write_text(
+        "import os\nmodel = dict(type='Line')\nroot = os.environ.get('NOWHERE', 'x')\n"
+    )
+    cfg = load_config(str(tmp_path / 'mine.py'))
+    assert ('os' in cfg, cfg.root) == (False, 'x')
+    copy.deepcopy(cfg)
+
+
+@pytest.mark.parametrize(
+    'base',
+    [
+        'mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py',
+        'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
+    ],
+)
+def test_a_base_of_an_installed_library_is_found_by_its_modules_name(tmp_path, base):
+    (tmp_path / 'mine.py').write_text(f'_base_ = {base!r}\n')
+    assert load_config(str(tmp_path / 'mine.py')).model.backbone.depth == 50

@@ -1,5 +1,6 @@
 """What would end a run late, or well on nonsense, is found before its first iteration."""
 
+import json
 import re
 
 import pytest
@@ -173,6 +174,11 @@ def test_labels_that_are_no_class_stop_the_run(check):
     assert re.search(r'32 samples .* labels 9, .* 0 to 8$', said)
 
 
+def test_a_text_in_place_of_a_list_of_classes_stops_the_run(check):
+    said = refused(check('coco', '', '--cfg-options', 'train_dataloader.dataset.metainfo.classes=raccoon'))
+    assert said.startswith("metainfo.classes is the text 'raccoon'")
+
+
 def test_a_head_that_ignores_another_label_than_the_data_stops_the_run(check):
     said = refused(check('pspnet', '', '--cfg-options', 'model.decode_head.ignore_index=7'))
     assert 'model.decode_head.ignore_index is 7' in said
@@ -240,7 +246,7 @@ def test_the_share_of_loaded_weights_is_shown_and_nothing_loaded_is_an_error(che
 
     torch.save({f'encoder.{key}': value for key, value in state.items()}, weights)
     said = refused(check('tiny'))
-    assert said.startswith(f'model.backbone.init_cfg names {weights}, ')
+    assert said.startswith(f'{weights}: no weight fits ')
 
 
 def test_the_check_leaves_the_model_and_random_numbers_as_they_were(check, monkeypatch):
@@ -284,3 +290,83 @@ def test_a_pretrained_file_of_any_part_executes_nothing(check, tmp_path):
     assert marker.exists()
     (tmp_path / 'neck.pth').write_bytes(b'PK\x03\x04 and then nothing')
     assert refused(check('tiny')).startswith('neck.pth: damaged ')
+
+
+def maps_of(tmp_path, draw):
+    """A copy of the sample's label maps, each drawn anew from what it was, and the line that reads it."""
+    import shutil
+
+    import numpy as np
+    from PIL import Image
+
+    root = tmp_path / 'ade'
+    shutil.copytree(sample.root() / 'ade/ADEChallengeData2016', root)
+    for number, file in enumerate(sorted((root / 'annotations/training').iterdir())):
+        labels = np.array(Image.open(file))
+        Image.fromarray(draw(labels, number)).save(file)
+    return f'train_dataloader.dataset.data_root={root}/'
+
+
+def test_label_maps_of_one_class_stop_the_run(check, tmp_path):
+    """A mask of 0 and 255: with 255 ignored, one class is left, and to answer it everywhere is right."""
+    import numpy as np
+
+    where = maps_of(tmp_path, lambda labels, _: np.where(labels > 4, np.uint8(255), np.uint8(1)))
+    said = refused(check('pspnet', '', '--cfg-options', where, 'train_dataloader.dataset.indices=20'))
+    assert said.startswith('one class alone: 20 samples ')
+
+
+def test_a_label_map_of_another_size_stops_the_run(check, tmp_path):
+    def turned(labels, number):
+        return labels[:-9] if number == 0 else labels
+
+    added = """
+from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs
+train_dataloader.dataset.pipeline = [train_dataloader.dataset.pipeline[0],
+    dict(type=LoadAnnotations, reduce_zero_label=True), dict(type=PackSegInputs)]
+"""
+    said = refused(check('pspnet', added, '--cfg-options', maps_of(tmp_path, turned)))
+    high, wide, image_high, image_wide = map(int, re.findall(r'\d+', said.partition('size (H, W)')[2]))
+    assert (high, wide) == (image_high - 9, image_wide)
+
+
+def test_a_segmentor_that_cannot_batch_its_validation_stops_before_the_run(check):
+    batch = ['val_dataloader.batch_size=4', 'val_dataloader.dataset.pipeline.1.keep_ratio=True']
+    said = refused(check('pspnet', '', '--cfg-options', *batch))
+    assert said.startswith('the first validation would fail: ')
+
+
+def test_an_epoch_without_iterations_stops_the_run(check):
+    sampler = 'train_dataloader.sampler.type=mmengine.dataset.DefaultSampler'
+    words = [sampler, 'train_dataloader.dataset.indices=5', 'train_dataloader.drop_last=True']
+    assert refused(check('tiny', '', '--cfg-options', *words)).startswith('an epoch has no iteration: 5 ')
+
+
+def test_an_evaluator_that_ignores_another_label_stops_the_run(check):
+    said = refused(check('pspnet', '', '--cfg-options', 'val_evaluator.ignore_index=7'))
+    assert re.search(r'ignore_index is 7, the data ignore 255$', said)
+
+
+def test_images_that_the_filter_takes_out_are_counted(check):
+    for size, warning in ((120, ''), (129, 'warning: ')):
+        code, out, _ = check('coco', f'train_dataloader.dataset.filter_cfg.min_size = {size}')
+        assert code == 0
+        said = rf'{warning}\S+: \d+ of 400 images are not trained on, .*min_size={size}\)'
+        assert re.fullmatch(said, findings(out)['filter'])
+
+
+def test_most_classes_without_an_object_are_a_warning(check, tmp_path):
+    """Judged where all samples were looked at."""
+    whole = json.loads(FILE.read_text())
+    by_image = {}
+    for one in whole['annotations']:
+        by_image.setdefault(one['image_id'], set()).add(one['category_id'])
+    few = [number for number, kinds in by_image.items() if len(kinds) <= 2]
+    whole['images'] = [image for image in whole['images'] if image['id'] == few[0]]
+    whole['annotations'] = [one for one in whole['annotations'] if one['image_id'] == few[0]]
+    (tmp_path / 'one.json').write_text(json.dumps(whole))
+    code, out, _ = check(
+        'coco', '', '--cfg-options', f'train_dataloader.dataset.ann_file={tmp_path}/one.json'
+    )
+    assert code == 0
+    assert 'warning: most classes without an example' in out

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from line import Mean
+from mmengine.hooks import EarlyStoppingHook
 from rich.console import Console
 
 from vitdense.show import progress
@@ -154,3 +155,9 @@ class Silent(Mean):
 def test_an_evaluator_without_scores_is_not_said_to_have_detected_nothing(shown):
     text = shown(val_evaluator=dict(type=Silent))
     assert 'validation after iteration 4: the evaluator returned no scores\n' in text
+
+
+def test_a_training_that_ends_early_says_why(shown):
+    hook = EarlyStoppingHook('line/count', patience=1, rule='greater', min_delta=0.1)
+    text = shown(train_cfg=dict(by_epoch=True, max_epochs=9), custom_hooks=[hook])
+    assert re.search(r' ended  after iteration 16 of 72: line/count .* 1 ', text)

@@ -25,12 +25,15 @@ class OverwriteAction(argparse.Action):
     ) -> None:
         from mmengine.config import DictAction
 
+        from ..config.read import refuse_dict
+
         for text in values:
             if '=' not in text.lstrip('='):
                 raise UserError(f'--cfg-options {text}: expected KEY=VALUE')
+            refuse_dict(*text.split('=', 1))
         try:
             DictAction(self.option_strings, self.dest, '+')(parser, namespace, values, option_string)
-        except AssertionError as error:  # brackets that do not match
+        except (AssertionError, RecursionError) as error:  # brackets that do not match
             raise UserError(f'--cfg-options: {error}') from error
 
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from ..console import display_path
 from ..errors import UserError
-from ..mmengine_internals import config_dict
+from ..mmengine_internals import config_dict, find_packages_by_module
 from .bundled import bundled_config, config_names
 from .lint import arguments, kinds
 from .settings import LOADERS, RUNNER_KEYS, SETTINGS
@@ -40,10 +40,14 @@ def load_config(path: str) -> Config:
             raise UserError(f'{path}: no such config; {there}')
         there = ', '.join(near or names) or 'no config'
         raise UserError(f'{path}: no such config; in {file.parent} there is {there}')
+    find_packages_by_module()
     try:
         cfg = Config.fromfile(file)
     except Exception as error:  # a config is code: anything can go wrong in it
         raise UserError(f'{path}: cannot be read as a config: {type(error).__name__}: {error}') from error
+    contents = config_dict(cfg)
+    for name in [name for name, value in contents.items() if inspect.ismodule(value)]:
+        del contents[name]  # of an import, which is no entry and cannot be copied
     if 'model' not in cfg:
         raise UserError(f'{path}: defines no `model`; is it a fragment?')
     return cfg
@@ -60,17 +64,26 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
     """
     for name, value in options.items():
         _check_name(cfg, name)
-        if isinstance(value, str) and value.startswith(('{', 'dict(')):
-            raise UserError(
-                f'--cfg-options {name}={value}: would be text; give the entries of a dict by their names, '
-                f'such as {name}.type=…'
-            )
+        refuse_dict(name, value)
     for name, value in options.items():
         place, custom, rest = name.partition(CUSTOM_KEYS)
         if custom:  # by itself, MMEngine would take the dots of a parameter's name for its own
             key, _, multiplier = rest.rpartition('.')
             name, value = place + custom.rstrip('.'), {key: {multiplier: value}}
         cfg.merge_from_dict({name: value})
+
+
+def refuse_dict(name: str, value: Any) -> None:
+    """MMEngine's parser of the command line reads no dicts.
+
+    Raises:
+        UserError: the value is the text of one.
+    """
+    if isinstance(value, str) and value.startswith(('{', 'dict(')):
+        raise UserError(
+            f'--cfg-options {name}={value}: would be text; give the entries of a dict by their names, '
+            f'such as {name}.type=…'
+        )
 
 
 def _check_name(cfg: Config, name: str) -> None:

@@ -55,6 +55,11 @@ def _with_checked_leaves(config: Any) -> Any:
 
 def _build_leaf(config: dict) -> BaseDataset:
     dataset = DATASETS.build(dict(config, lazy_init=True))
+    if isinstance(one := dataset.metainfo.get('classes'), str):
+        raise UserError(
+            f'metainfo.classes is the text {one!r}, of which every letter would be a class; expected a list: '
+            f'[{one!r}], or on the command line metainfo.classes=[{one}]'
+        )
     with _recorded_annotations(dataset) as (categories, images):
         try:
             dataset.full_init()

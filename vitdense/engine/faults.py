@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from ..data.unreadable import UnreadableFile
 from ..errors import RankError
 from .checkpoints import save_if_safe
+from .processes import unwrapped
 
 # torch's words
 WORKER_KILLED = re.compile(r'DataLoader worker \(pid.*\) (?:is killed by signal: (\w+)|exited unexpectedly)')
@@ -29,7 +30,9 @@ def faults_as_errors(runner: Runner) -> Iterator[None]:
     except UnreadableFile as error:
         # from a data-loading worker it comes with the worker's whole traceback
         what = str(error).strip().splitlines()[-1].rpartition('UnreadableFile: ')[2]
-        hint = 'vitdense check_data finds all such files, --skip-unreadable N skips up to N'
+        hint = 'vitdense check_data finds all such files'
+        if unwrapped(runner).training:  # a score without some images is another score
+            hint += ', --skip-unreadable N skips up to N'
         raise RankError(f'{what}\n  {hint}{_saved(runner)}') from error
     except torch.OutOfMemoryError as error:
         what = str(error).splitlines()[0].partition('. ')[0]

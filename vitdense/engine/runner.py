@@ -241,7 +241,8 @@ class VitdenseRunner(Runner):
         starts = is_training(self) and not is_resuming(self)
         if starts:
             try:
-                state = self.weight_record.fitted(self._whole_state(model), checkpoint, filename)
+                own = self._whole_state(model)
+                state = own | self.weight_record.fitted(own, checkpoint, filename)
             except ValueError as error:
                 raise UserError(str(error)) from error
             # an average of weights begins with these, too

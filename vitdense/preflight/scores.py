@@ -20,7 +20,8 @@ from ..findings import Finding, Level, first_few
 from ..weights import classes_in
 from .data import head_outputs
 
-BATCH = 4  # images of the validation that are tried, of which the sizes may differ
+BATCH = 4  # images of the validation that are tried together
+CANDIDATES = 16  # of which they are taken, so that their sizes differ if they do
 
 
 def checkpoint_classes(runner: Runner) -> Iterator[Finding]:
@@ -172,8 +173,7 @@ def validation_batch(runner: Runner) -> Iterator[Finding]:
     training = model.training
     model.eval()
     try:
-        places = (i * len(dataset) // count for i in range(count))
-        data = loader.collate_fn([dataset[SampleId(place, 0, place)] for place in places])
+        data = loader.collate_fn(_unlike(dataset, count))
         with torch.no_grad(), runner.optim_wrapper.optim_context(model):
             samples = model.val_step(data)
         _evaluate(runner.val_loop.evaluator, data, samples)
@@ -188,6 +188,16 @@ def validation_batch(runner: Runner) -> Iterator[Finding]:
         yield Finding('val', text, Level.ERROR)
     finally:
         model.train(training)
+
+
+def _unlike(dataset: Any, count: int) -> list[Any]:
+    """Some samples of a dataset, of different sizes if there are: a model may refuse them in one batch."""
+    total, some = len(dataset), CANDIDATES // 2 if count > 1 else 1
+    places = sorted({*range(min(some, total)), *(i * total // some for i in range(some))})  # and not in step
+    samples = [dataset[SampleId(place, 0, place)] for place in places]
+    by_size = {str(getattr(one.get('inputs'), 'shape', '')): one for one in samples if isinstance(one, dict)}
+    rest = [one for one in samples if all(one is not other for other in by_size.values())]
+    return [*by_size.values(), *rest][:count]
 
 
 def _evaluate(evaluator: Any, data: Any, samples: Sequence[Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from rich.console import Console
 from rich.progress import (
@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ..console import say
+from ..console import plural, say
 from .preamble import group_values, preamble, spread
 from .scores import score_tables
 
@@ -64,6 +64,14 @@ class ProgressHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         self.close()
+        if runner.iter < runner.max_iters:
+            why = ', '.join(
+                f'{hook.monitor} is not better after {plural(hook.patience, "more validation")}'
+                for hook in runner.hooks
+                if isinstance(hook, EarlyStoppingHook)
+            )
+            done = f'after iteration {runner.iter} of {runner.max_iters}'
+            say(self.console, 'ended', f'{done}: {why or "a hook stopped the training"}')
 
     def before_val_epoch(self, runner: Runner) -> None:
         # MMEngine may count validations in epochs: with this, their records have the iteration, too

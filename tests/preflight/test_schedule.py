@@ -1,0 +1,158 @@
+"""The learning rate over a run, computed ahead, is that of the run; what is odd about it is a warning."""
+
+import pytest
+from line import loader
+from mmengine.hooks import Hook
+
+from vitdense.findings import Level
+from vitdense.preflight.schedule import learning_rates, schedule
+
+LINEAR = dict(type='LinearLR', by_epoch=False, start_factor=0.25, begin=0, end=4)
+COSINE = dict(type='CosineAnnealingLR', by_epoch=False, begin=4, end=16)
+
+
+class Seen(Hook):
+    """The rates that the steps were taken with, and what the check says before the first."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.rates, self.ahead, self.found = [], None, []
+
+    def before_train(self, runner):
+        schedulers = runner.param_schedulers or []
+        if isinstance(schedulers, list) and all(hasattr(one, 'base_values') for one in schedulers):
+            optimizer = runner.optim_wrapper.optimizer
+            self.ahead = learning_rates(runner, optimizer, schedulers)
+        self.found = list(schedule(runner))
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.rates.append(runner.optim_wrapper.optimizer.param_groups[0]['lr'])
+
+
+@pytest.fixture
+def train(make_runner):
+    def train(schedulers, iterations=16, **changes):
+        seen = Seen()
+        cfg = dict(by_epoch=False, max_iters=iterations, val_interval=iterations)
+        settings = dict(train_cfg=cfg, param_scheduler=schedulers, custom_hooks=[seen]) | changes
+        runner = make_runner(**settings)
+        runner.train()
+        return seen
+
+    return train
+
+
+def spelt_out(rates):
+    """One rate for each iteration."""
+    starts = [start for start, _ in rates.values[1:]] + [rates.total + 1]
+    return [rate for (start, rate), end in zip(rates.values, starts, strict=True) for _ in range(start, end)]
+
+
+EPOCHS = dict(by_epoch=True, max_epochs=2, val_interval=2)
+
+
+@pytest.mark.parametrize(
+    ('schedulers', 'changes'),
+    [
+        ([LINEAR, COSINE], {}),
+        ([dict(type='MultiStepLR', by_epoch=False, milestones=[3, 9], gamma=0.1)], {}),
+        ([dict(type='PolyLR', by_epoch=False, power=0.9, begin=0, end=16, eta_min=1e-4)], {}),
+        ([dict(type='OneCycleLR', by_epoch=False, total_steps=16, eta_max=0.4)], {}),
+        ([LINEAR, dict(type='StepLR', by_epoch=True, step_size=1, gamma=0.5)], dict(train_cfg=EPOCHS)),
+        (
+            [dict(type='CosineAnnealingLR', by_epoch=True, T_max=2, convert_to_iter_based=True)],
+            dict(train_cfg=EPOCHS),
+        ),
+        (None, {}),
+    ],
+    ids=['cosine', 'milestones', 'poly', 'one cycle', 'epochs', 'converted', 'none'],
+)
+def test_the_rates_ahead_are_those_of_the_run(train, schedulers, changes):
+    seen = train(schedulers, **changes)
+    assert len(seen.rates) == 16
+    assert spelt_out(seen.ahead) == seen.rates
+
+
+def test_the_rates_ahead_of_a_resumed_run_are_those_that_are_left(make_runner, tmp_path):
+    cfg = dict(by_epoch=False, max_iters=16, val_interval=16)
+    make_runner(tmp_path / 'one', train_cfg=cfg, param_scheduler=[LINEAR, COSINE]).train()
+    seen = Seen()
+    make_runner(
+        tmp_path / 'two',
+        train_cfg=cfg,
+        param_scheduler=[LINEAR, COSINE],
+        custom_hooks=[seen],
+        load_from=str(tmp_path / 'one' / 'iter_10.pth'),
+        resume=True,
+    ).train()
+    assert len(seen.rates) == 6
+    assert spelt_out(seen.ahead) == seen.rates
+
+
+def warnings(seen):
+    return [finding.text for finding in seen.found if finding.level is Level.WARNING]
+
+
+@pytest.mark.parametrize(
+    ('schedulers', 'iterations', 'numbers'),
+    [
+        ([dict(type='PolyLR', by_epoch=False, begin=0, end=7, eta_min=0.0)], 16, ['0 for 10 of 16']),
+        ([LINEAR | dict(end=40)], 16, ['for 16 of 16']),
+        ([LINEAR], 16, ['never decays']),
+        ([LINEAR, COSINE | dict(end=60)], 16, ['for 60 iterations, the run has 16']),
+        ([LINEAR, COSINE | dict(end=10, eta_min=0.01)], 16, ['ends at iteration 10, the run at 16: 0.01']),
+        ([LINEAR, COSINE], 16, []),
+        ([dict(type='MultiStepLR', by_epoch=False, milestones=[8, 12], gamma=0.1)], 16, []),
+        (None, 16, []),
+    ],
+    ids=['zero', 'all warm-up', 'constant', 'too long', 'too short', 'sound', 'milestones', 'none'],
+)
+def test_a_schedule_that_does_not_suit_the_length_is_a_warning(train, schedulers, iterations, numbers):
+    found = warnings(train(schedulers, iterations))
+    assert len(found) == len(numbers)
+    assert all(number in text for number, text in zip(numbers, found, strict=True))
+
+
+def test_the_line_names_first_highest_and_last_rate(train):
+    seen = train([LINEAR, COSINE])
+    assert seen.found[0].text == '0.025 at first, 0.1 at iteration 4, ' + f'{seen.rates[-1]:.3g} at last'
+
+
+def test_a_plateau_is_not_foretold(train):
+    plateau = dict(type='ReduceOnPlateauLR', monitor='line/whole_mean', rule='greater')
+    seen = train([plateau], train_cfg=EPOCHS)
+    assert [finding.level for finding in seen.found] == [Level.FACT]
+
+
+def test_several_optimizers_have_a_line_each(make_runner):
+    from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
+    from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+    class Two:
+        def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+            pass
+
+        def __call__(self, model):
+            build = DefaultOptimWrapperConstructor(
+                dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+            )
+            return OptimWrapperDict(a=build(model.backbone))
+
+    OPTIM_WRAPPER_CONSTRUCTORS.register_module(name='Two', module=Two, force=True)
+    from line import Line
+
+    class Steps(Line):
+        def train_step(self, data, optim_wrapper):
+            return super().train_step(data, optim_wrapper['a'])
+
+    seen = Seen()
+    seen.before_train_iter = lambda *words, **more: None
+    make_runner(
+        model=Steps(),
+        optim_wrapper=dict(constructor='Two'),
+        param_scheduler=dict(a=[LINEAR]),
+        custom_hooks=[seen],
+        train_dataloader=loader(1),
+    ).train()
+    assert seen.found[0].text.startswith('a: 0.025 at first, ')
