@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from line import loader
+from line import Line, loader
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from small import CONFIGS
 
 from vitdense.checkpoint import SAFE_GLOBALS, read
@@ -72,3 +73,100 @@ def test_differences_do_not_run_the_text_of_a_config(tmp_path):
     (reported,) = differences(text, 'model = dict(type=3)\n')
     assert reported.startswith('model.type is 3, was __import__(')
     assert not Path(marker).exists()
+
+
+MOMENTUM = dict(type='SGD', lr=0.1, momentum=0.9)
+
+
+class TwoOptimizers:
+    """One for weights, one for biases, as a GAN has them."""
+
+    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+        pass
+
+    def __call__(self, model):
+        kinds = dict(weight=torch.optim.SGD, bias=torch.optim.AdamW)
+        named = model.backbone.named_parameters()
+        return OptimWrapperDict(
+            **{name: OptimWrapper(kinds[name]([parameter], lr=0.1)) for name, parameter in named}
+        )
+
+
+class LineOfTwo(Line):
+    def train_step(self, data, optim_wrapper):
+        loss = self(**data, mode='loss')['loss_line']
+        for one in optim_wrapper.values():
+            one.zero_grad()
+        loss.backward()
+        for one in optim_wrapper.values():
+            one.step()
+        return dict(loss=loss)
+
+
+OPTIONS = {
+    'accumulated batches': dict(optim_wrapper=dict(optimizer=MOMENTUM, accumulative_counts=3)),
+    'accumulated batches that the run does not end with': dict(
+        optim_wrapper=dict(optimizer=MOMENTUM, accumulative_counts=5)
+    ),
+    'clipped gradients': dict(optim_wrapper=dict(optimizer=MOMENTUM, clip_grad=dict(max_norm=0.01))),
+    'one cycle': dict(
+        optim_wrapper=dict(optimizer=MOMENTUM),
+        param_scheduler=[dict(type='OneCycleLR', by_epoch=False, total_steps=8, eta_max=0.4)],
+    ),
+    'momentum and weight decay by schedule': dict(
+        optim_wrapper=dict(optimizer=MOMENTUM),
+        param_scheduler=[
+            dict(type='CosineAnnealingLR', by_epoch=False, T_max=8),
+            dict(type='LinearMomentum', by_epoch=False, start_factor=0.5, end=6),
+        ],
+    ),
+    'stochastic weight average': dict(
+        custom_hooks=[dict(type='EMAHook', ema_type='StochasticWeightAverage', begin_iter=1)]
+    ),
+    'momentum annealing': dict(custom_hooks=[dict(type='EMAHook', ema_type='MomentumAnnealingEMA')]),
+    'epochs': dict(train_cfg=dict(by_epoch=True, max_epochs=1, val_interval=1)),
+    'several optimizers': dict(
+        model=LineOfTwo,
+        optim_wrapper=dict(constructor=TwoOptimizers),
+        param_scheduler=dict(
+            weight=[dict(type='LinearLR', by_epoch=False, end=6)],
+            bias=[dict(type='StepLR', by_epoch=False, step_size=3)],
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize('options', OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize('when', [2, 4, 7])
+def test_a_resumed_run_is_one_that_never_stopped_with_every_option(make_runner, tmp_path, options, when):
+    """From the checkpoint of any iteration: weights, optimizer state and averages, bit for bit."""
+    settings = dict(train_cfg=dict(by_epoch=False, max_iters=8, val_interval=8)) | options
+
+    def make(name, **more):
+        torch.manual_seed(0)
+        model = settings.get('model', Line)()
+        return make_runner(tmp_path / name, **settings | dict(model=model) | more)
+
+    make('whole').train()
+    make('resumed', load_from=str(tmp_path / f'whole/iter_{when}.pth'), resume=True).train()
+    one, other = (read(tmp_path / name / 'iter_8.pth', allow=SAFE_GLOBALS) for name in ('whole', 'resumed'))
+    for key in {'state_dict', 'optimizer', 'ema_state_dict', 'param_schedulers', 'gradients'} & one.keys():
+        assert_equal(one[key], other[key])
+    start = read(tmp_path / 'whole' / f'iter_{when}.pth', allow=SAFE_GLOBALS)['state_dict']
+    assert any(not torch.equal(start[name], one['state_dict'][name]) for name in start)
+
+
+def assert_equal(one, other):
+    """Trees of dicts and lists with equal tensors."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_equal(one[key], other[key])
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            assert_equal(mine, theirs)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other

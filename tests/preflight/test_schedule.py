@@ -5,6 +5,7 @@ from line import loader
 from mmengine.hooks import Hook
 
 from vitdense.findings import Level
+from vitdense.preflight.origin import resumable
 from vitdense.preflight.schedule import learning_rates, schedule
 
 LINEAR = dict(type='LinearLR', by_epoch=False, start_factor=0.25, begin=0, end=4)
@@ -156,3 +157,26 @@ def test_several_optimizers_have_a_line_each(make_runner):
         train_dataloader=loader(1),
     ).train()
     assert seen.found[0].text.startswith('a: 0.025 at first, ')
+
+
+def test_what_a_resumed_run_would_lack_is_said_at_the_start(make_runner, monkeypatch):
+    from mmengine.hooks import EarlyStoppingHook
+
+    found = []
+
+    class Asked(Hook):
+        def before_train(self, runner):
+            found.append([finding.text for finding in resumable(runner)])
+
+    plateau = dict(type='ReduceOnPlateauLR', monitor='line/whole_mean', rule='greater')
+    early = EarlyStoppingHook('line/whole_mean', rule='greater')
+    make_runner(custom_hooks=[Asked()]).train()
+    make_runner(custom_hooks=[Asked(), early], param_scheduler=[plateau], train_cfg=EPOCHS).train()
+    monkeypatch.setattr('vitdense.preflight.origin.get_world_size', lambda: 2)
+    accumulated = dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=3)
+    make_runner(custom_hooks=[Asked()], optim_wrapper=accumulated).train()
+    none, (two,), (gradients,) = found
+    assert none == []
+    assert 'ReduceOnPlateau' in two
+    assert 'EarlyStoppingHook' in two
+    assert 'up to 2 accumulated batches' in gradients

@@ -9,11 +9,13 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import Tensor
 
 from ..checkpoint import SAFE_GLOBALS, read
 from ..data.reproducible import seed_all
 from ..errors import UserError
 from ..mmengine_internals import is_resuming, set_iterator_epoch
+from .processes import unwrapped
 
 
 def resume_from(cfg: Config, checkpoint: Path) -> None:
@@ -82,7 +84,45 @@ class PositionHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         checkpoint['meta']['samples'] = self.samples
+        # OneCycleLR's holds a method, which it has anyway, and with which a file is not loaded
+        if 'param_schedulers' in checkpoint:
+            checkpoint['param_schedulers'] = _without_methods(checkpoint['param_schedulers'])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if is_resuming(runner):
             self.samples = checkpoint.get('meta', {}).get('samples', 0)
+
+
+def _without_methods(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _without_methods(value) for key, value in state.items() if not callable(value)}
+    return [_without_methods(one) for one in state] if isinstance(state, list) else state
+
+
+class GradientHook(Hook):
+    """Keeps the gradients of accumulated batches in a checkpoint that is saved between two optimizer steps.
+
+    With several processes, each has gradients of its own, and a checkpoint is of one: they are not kept.
+    """
+
+    def __init__(self) -> None:
+        self.gradients: Mapping[str, Tensor] = {}
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if get_dist_info()[1] == 1:
+            named = unwrapped(runner).named_parameters()
+            gradients = {name: p.grad.cpu() for name, p in named if p.grad is not None}
+            if gradients:
+                checkpoint['gradients'] = gradients
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if is_resuming(runner):
+            self.gradients = checkpoint.get('gradients', {})
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Not before the preflight check has taken its own step."""
+        if self.gradients:
+            for name, parameter in unwrapped(runner).named_parameters():
+                if name in self.gradients:
+                    parameter.grad = self.gradients[name].to(parameter.device)
+            self.gradients = {}

@@ -34,7 +34,7 @@ from .checkpoints import SafeCheckpointHook, SafePoints
 from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
-from .resume import PositionHook
+from .resume import GradientHook, PositionHook
 
 
 @contextlib.contextmanager
@@ -152,6 +152,7 @@ class VitdenseRunner(Runner):
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         super().register_default_hooks(hooks)
         self.register_hook(PositionHook())
+        self.register_hook(GradientHook())
         self.register_hook(FiniteHook(self.cfg.get('skip_not_finite', 0)))
         self.register_hook(MeanLossHook())
         self.register_hook(MeanStatisticsHook())

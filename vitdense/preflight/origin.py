@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmengine.dist import get_world_size
+from mmengine.hooks import EarlyStoppingHook
+from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import Runner
 
 from ..config.text import differences
@@ -100,6 +102,22 @@ def resumed_config(runner: Runner) -> Iterator[Finding]:
         yield Finding(
             'resumed', f'with another config than it was started: {first_few(changed)}', Level.WARNING
         )
+
+
+def resumable(runner: Runner) -> Iterator[Finding]:
+    """A warning for what no checkpoint holds: a run that is resumed may end with other weights."""
+    losses = []
+    counts = accumulated_batches(runner.optim_wrapper)
+    if counts > 1 and get_world_size() > 1:
+        losses.append(f'the gradients of up to {counts - 1} accumulated batches')
+    schedulers = runner.param_schedulers or []
+    groups = schedulers.values() if isinstance(schedulers, dict) else [schedulers]
+    if any(isinstance(one, ReduceOnPlateauParamScheduler) for group in groups for one in group):
+        losses.append('a validation score at the very iteration of a checkpoint, for ReduceOnPlateau')
+    if any(isinstance(hook, EarlyStoppingHook) for hook in runner.hooks):
+        losses.append("EarlyStoppingHook's best score and count")
+    if losses:
+        yield Finding('resume', f'would be without {"; ".join(losses)}', Level.WARNING)
 
 
 def _is_resumed(entry: str) -> bool:
