@@ -54,10 +54,10 @@ def test_heads(runner: Runner) -> Iterator[Finding]:
 def test_scores(runner: Runner) -> Iterator[Finding]:
     """What is loaded for a test against what is scored."""
     yield from _scores(runner.test_dataloader, runner.test_loop.evaluator)
-    images = len(runner.test_dataloader.dataset)
-    yield Finding(
-        'scored', plural(images - _dropped(runner.test_dataloader), 'image') + f' of {images} loaded'
-    )
+    if _scoring(runner.test_loop.evaluator):
+        images = len(runner.test_dataloader.dataset)
+        scored = plural(images - _dropped(runner.test_dataloader), 'image')
+        yield Finding('scored', f'{scored} of {images} loaded')
 
 
 def validation_scores(runner: Runner) -> Iterator[Finding]:
@@ -72,13 +72,18 @@ def _scores(loader: DataLoader, evaluator: Any) -> Iterator[Finding]:
             'scored', f'drop_last=True leaves {plural(dropped, "image")} out of the score', Level.WARNING
         )
     ignored = getattr(leaf_datasets(loader.dataset)[0], 'ignore_index', None)
-    for metric in getattr(evaluator, 'metrics', ()):
+    for metric in _scoring(evaluator):
         own = getattr(metric, 'ignore_index', ignored)
         if ignored is not None and own != ignored:
             text = f'{type(metric).__name__}.ignore_index is {own}, the data ignore {ignored}'
             yield Finding('ignored', text, Level.ERROR)
         if (file := getattr(metric, '_coco_api', None)) is not None:
             yield from _against_file(loader.dataset, file)
+
+
+def _scoring(evaluator: Any) -> list[Any]:
+    """The metrics that score, and not only write."""
+    return [m for m in getattr(evaluator, 'metrics', ()) if not getattr(m, 'format_only', False)]
 
 
 def _dropped(loader: DataLoader) -> int:
@@ -128,8 +133,8 @@ def _against_file(dataset: Any, file: Any) -> Iterator[Finding]:
         text = f'{len(changed)} of {len(loaded)} images have other objects in it than the data: {some}'
         yield _of_evaluator(text, Level.WARNING)
     if missed := len(file.imgs) - len(loaded):
-        text = f'{missed} of its {len(file.imgs)} images are not loaded: they score as without detection'
-        yield _of_evaluator(text, Level.WARNING)
+        what = f'{missed} of the {len(file.imgs)} images that the evaluator scores are not loaded'
+        yield Finding('scored', f'{what}: they count as without a detection', Level.WARNING)
 
 
 def _of_evaluator(text: str, level: Level) -> Finding:

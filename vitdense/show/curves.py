@@ -75,8 +75,9 @@ def _draw(ax: Axes, title: str, curves: dict[str, dict[int, float]]) -> None:
         mark = 'o' if title == 'validation score' or len(curves[name]) == 1 else ''
         steps, values = list(curves[name]), list(curves[name].values())
         ax.plot(steps, values, label=name, color=colour, linewidth=width, marker=mark)
-    lowest = min(value for curve in curves.values() for value in curve.values())
-    ax.set(ylabel=title, ylim=(None if lowest < 0 else 0, None))
+    values = [value for curve in curves.values() for value in curve.values()]
+    # a margin of the axis from 0, not of the values, so that no mark is cut
+    ax.set(ylabel=title, ylim=(0, 1.06 * (max(values) or 1)) if min(values) >= 0 else None)
     ax.spines[['top', 'right']].set_visible(False)
     ax.grid(alpha=0.25)
     if title != 'learning rate' or len(curves) > 1:  # above, where no point is

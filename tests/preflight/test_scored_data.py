@@ -165,7 +165,7 @@ def longer(whole):
     whole['images'] += [dict(image, id=image['id'] + 10**6) for image in whole['images'][:7]]
 
 
-@pytest.mark.parametrize(('change', 'numbers'), [(moved, '1 of 80 images'), (longer, '7 of its 87 images')])
+@pytest.mark.parametrize(('change', 'numbers'), [(moved, '1 of 80 images'), (longer, '7 of the 87 images')])
 def test_other_objects_or_images_that_are_not_loaded_are_warnings(place, change, numbers):
     place.saved()
     code, out, _ = place.test(place.changed(change))
