@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from small import ARCH, CONFIGS, Hostile, workplace
+from torch import nn
 
 from vitdense.data import sample
 from vitdense.weights import ClassRows, class_rows, classes_in, fit
@@ -114,6 +115,17 @@ def test_the_rows_of_classes_are_found_in_every_head(name, classes, expected):
     assert rows == {
         f'{layer}.{kind}': ClassRows(*row) for layer, row in expected.items() for kind in ('weight', 'bias')
     }
+
+
+def test_a_model_whose_constructor_reads_a_tensor_has_its_rows_found_too():
+    class Reads(nn.Module):
+        def __init__(self, num_classes):
+            super().__init__()
+            self.rate = torch.linspace(0, 1, 3)[1].item()  # not on the meta device
+            self.cls = nn.Linear(2, num_classes)
+
+    rows = class_rows(lambda config: Reads(**config), dict(num_classes=4), 4)
+    assert rows == dict.fromkeys(['cls.weight', 'cls.bias'], ClassRows(1, 0, False))
 
 
 SMALL = """

@@ -32,11 +32,6 @@ def is_resuming(runner: Any) -> bool:
     return runner._resume
 
 
-def is_training(runner: Any) -> bool:
-    """Whether the training has begun: its loop is a config until then."""
-    return hasattr(runner._train_loop, 'run')
-
-
 def mark_as_loaded(runner: Any) -> None:
     """So that MMEngine does not load a second time."""
     runner._has_loaded = True

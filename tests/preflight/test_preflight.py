@@ -8,6 +8,7 @@ import torch
 from small import ARCH, Hostile, workplace
 
 from vitdense.data import sample
+from vitdense.errors import UserError
 
 SMALL = f"""'''Small enough for a test.'''
 from mmengine.config import read_base
@@ -333,7 +334,7 @@ train_dataloader.dataset.pipeline = [train_dataloader.dataset.pipeline[0],
 def test_a_segmentor_that_cannot_batch_its_validation_stops_before_the_run(check):
     batch = ['val_dataloader.batch_size=4', 'val_dataloader.dataset.pipeline.1.keep_ratio=True']
     said = refused(check('pspnet', '', '--cfg-options', *batch))
-    assert said.startswith('the first validation would fail: ')
+    assert said.startswith('the run cannot start: the first validation fails: ')
 
 
 def test_an_epoch_without_iterations_stops_the_run(check):
@@ -370,3 +371,26 @@ def test_most_classes_without_an_object_are_a_warning(check, tmp_path):
     )
     assert code == 0
     assert 'warning: most classes without an example' in out
+
+
+def test_a_head_that_fails_on_the_maps_is_told_in_a_line(check):
+    """Where no declared number of channels shows it."""
+    added = """
+from mmseg.models.decode_heads import DepthwiseSeparableASPPHead
+model.decode_head = dict(type=DepthwiseSeparableASPPHead, in_channels=32, in_index=3, channels=16,
+                         num_classes=9, c1_in_channels=256, c1_channels=8, dilations=(1, 2))
+"""
+    said = refused(check('pspnet', added))
+    assert said.startswith('the run cannot start: the first step fails: RuntimeError: ')
+    assert ('256 channels' in said, said.count('\n')) == (True, 0)
+
+
+def test_a_test_takes_its_checkpoint_whole_also_where_the_training_loop_is_there(make_runner, tmp_path):
+    make_runner(tmp_path / 'one').train()
+    state = torch.load(tmp_path / 'one/iter_4.pth', weights_only=False)['state_dict']
+    del state['backbone.bias']
+    torch.save(state, tmp_path / 'part.pth')
+    runner = make_runner(tmp_path / 'two', load_from=str(tmp_path / 'part.pth'))
+    assert runner.train_loop  # which builds it
+    with pytest.raises(UserError, match='another model'):
+        runner.val()

@@ -187,7 +187,7 @@ def test_objects_without_outline_are_found_in_every_split_before_the_run(place, 
 
 def test_a_validation_that_would_fail_is_found_before_the_run(place):
     code, _, err = place.check("val_evaluator.metric = ['bbox', 'segm']\n")  # of a detector without masks
-    assert (code, 'validation would fail' in err, 'Traceback' in err) == (2, True, False)
+    assert (code, 'the first validation fails' in err, 'Traceback' in err) == (2, True, False)
 
 
 def test_a_missing_image_of_the_validation_is_told_without_advice_that_does_not_help(place, tmp_path):

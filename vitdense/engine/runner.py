@@ -28,7 +28,7 @@ from ..data.dataset import build_dataset, classes_of
 from ..data.reproducible import seed_loader
 from ..data.unreadable import SkipUnreadable
 from ..errors import UserError
-from ..mmengine_internals import is_resuming, is_training, mark_as_loaded, train_loader_config
+from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
 from ..weights import WeightRecord, class_rows
 from .checkpoints import SafeCheckpointHook, SafePoints
 from .finite import FiniteHook
@@ -47,7 +47,7 @@ def buildable(config: str | None) -> Iterator[None]:
     try:
         yield
     except (
-        *(AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, TypeError, ValueError),
+        *(AssertionError, AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError),
     ) as error:
         log = MMLogger.get_current_instance()
         log.error('The config cannot be built', exc_info=True)
@@ -76,6 +76,7 @@ class VitdenseRunner(Runner):
     `skip_unreadable`.
     """
 
+    trains = False  # whether this is a training, which may start from a part of some weights
     loaded_meta: Mapping[str, Any] = MappingProxyType({})  # what the loaded checkpoint says of its run
 
     @classmethod
@@ -185,6 +186,10 @@ class VitdenseRunner(Runner):
     def dump_config(self) -> None:
         """Not when the runner is built: a run that cannot start leaves the files of an earlier one alone."""
 
+    def train(self) -> torch.nn.Module:
+        self.trains = True
+        return super().train()
+
     def load_or_resume(self) -> None:
         super().load_or_resume()
         file = Path(self.cfg.filename or '')
@@ -239,7 +244,7 @@ class VitdenseRunner(Runner):
         """
         checkpoint = read_checkpoint(filename)
         model = unwrapped(self)
-        starts = is_training(self) and not is_resuming(self)
+        starts = self.trains and not is_resuming(self)
         if starts:
             try:
                 own = self._whole_state(model)

@@ -13,10 +13,10 @@ from ..console import display_path
 from ..data.dataset import classes_of, leaf_datasets
 from ..data.lessons import NOTHING, judge
 from ..data.reproducible import SampleId
-from ..data.unreadable import UnreadableFile
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import chosen_indices
+from .trial import trial
 
 SAMPLES = 32  # as the pipeline gives them, augmented and cropped
 OUTLINES = 5000  # images of which the outlines are looked for, spread over a dataset
@@ -54,13 +54,8 @@ def labels(runner: Runner) -> Iterator[Finding]:
     seen, ignored, pixels = Counter[int](), 0, False
     for number in range(count):
         index = number * len(dataset) // count
-        try:
+        with trial(runner, f'the pipeline of {_named(dataset, index)}'):
             data = dataset[SampleId(index, 0, number)]
-        except UnreadableFile:
-            raise
-        except Exception as error:  # of any pipeline
-            yield _unusable(runner, index, error)
-            return
         sample = data['data_samples']
         if 'gt_sem_seg' in sample:
             pixels = True
@@ -100,15 +95,10 @@ def labels(runner: Runner) -> Iterator[Finding]:
             yield Finding('labels', text, sure)
 
 
-def _unusable(runner: Runner, index: int, error: Exception) -> Finding:
-    """A sample that the pipeline fails on."""
-    runner.logger.error('A sample of the training', exc_info=True)
-    dataset = runner.train_dataloader.dataset
+def _named(dataset: Any, index: int) -> str:
+    """A sample, by its file."""
     info = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
-    where = display_path(info['img_path']) if 'img_path' in info else f'sample {index}'
-    what = f'its pipeline fails: {type(error).__name__}: {error}'
-    text = f'{where}: {what}; vitdense check_data looks at all files'
-    return Finding('labels', text, Level.ERROR)
+    return display_path(info['img_path']) if 'img_path' in info else f'sample {index}'
 
 
 def masks(runner: Runner) -> Iterator[Finding]:

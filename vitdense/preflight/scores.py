@@ -10,7 +10,7 @@ import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from ..console import display_path, plural
+from ..console import plural
 from ..data.categories import compare_categories
 from ..data.dataset import classes_of, leaf_datasets
 from ..data.reproducible import SampleId
@@ -19,6 +19,7 @@ from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
 from ..weights import classes_in
 from .data import head_outputs
+from .trial import trial
 
 BATCH = 4  # images of the validation that are tried together
 CANDIDATES = 16  # of which they are taken, so that their sizes differ if they do
@@ -178,18 +179,13 @@ def validation_batch(runner: Runner) -> Iterator[Finding]:
     training = model.training
     model.eval()
     try:
-        data = loader.collate_fn(_unlike(dataset, count))
-        with torch.no_grad(), runner.optim_wrapper.optim_context(model):
-            samples = model.val_step(data)
-        _evaluate(runner.val_loop.evaluator, data, samples)
+        with trial(runner, 'the first validation'), torch.no_grad():
+            data = loader.collate_fn(_unlike(dataset, count))
+            with runner.optim_wrapper.optim_context(model):
+                samples = model.val_step(data)
+            _evaluate(runner.val_loop.evaluator, data, samples)
     except UnreadableFile as error:
-        yield Finding(
-            'val', f'{error}: the validation needs it, --skip-unreadable is for training', Level.ERROR
-        )
-    except Exception as error:  # of any model, pipeline or evaluator
-        runner.logger.error('The validation batch', exc_info=True)
-        where = f'traceback in {display_path(runner.logger.log_file)}'
-        text = f'the first validation would fail: {type(error).__name__}: {error} ({where})'
+        text = f'{error}: the validation needs it, --skip-unreadable is for training'
         yield Finding('val', text, Level.ERROR)
     finally:
         model.train(training)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level
+from .trial import trial
 
 SIZE = (256, 320)  # (H, W) of the image that is sent through: small, and what common strides divide
 
@@ -21,11 +22,13 @@ def shapes(runner: Runner) -> Iterator[Finding]:
     model.eval()
     with torch.no_grad():
         image = torch.zeros(1, 3, *SIZE, device=next(model.parameters()).device)
-        maps = _maps(model.backbone(image))
+        with trial(runner, 'the backbone'):
+            maps = _maps(model.backbone(image))
         yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m):g}' for m in maps))
         errors = list(_channels(model, maps))
         if not errors and getattr(model, 'neck', None) is not None:
-            maps = _maps(model.neck(tuple(maps)))
+            with trial(runner, 'the neck'):
+                maps = _maps(model.neck(tuple(maps)))
     model.train(training)
     yield from errors or _strides(model, maps)
 

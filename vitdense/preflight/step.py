@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from ..data.reproducible import SampleId, seeded
 from ..engine.processes import unwrapped
+from ..errors import UserError
 from ..findings import Finding, Level, first_few
 from ..memory import peak_memory
+from .trial import trial
 
 IMAGES = 2  # enough for a batch norm, and few enough for any machine
 MEMORY_SHARE = 0.9  # of the device's, above which is a warning
@@ -33,9 +35,10 @@ def step(runner: Runner) -> Iterator[Finding]:
         losses: list[Tensor] = []
         try:
             # what the backward pass needs is all there when it begins
-            activations = peak_memory(lambda: losses.append(_loss(runner, model, data)), device)
-            losses.pop().backward()
-        except ValueError as error:
+            with trial(runner, 'the first step'):
+                activations = peak_memory(lambda: losses.append(_loss(runner, model, data)), device)
+                losses.pop().backward()
+        except UserError as error:
             if 'more than 1 value per channel' not in str(error):
                 raise
             yield Finding('step', _one_value(model, error, batch), Level.ERROR)
@@ -87,7 +90,7 @@ def _untouched(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(buffers[name])
 
 
-def _one_value(model: nn.Module, error: ValueError, batch: int) -> str:
+def _one_value(model: nn.Module, error: UserError, batch: int) -> str:
     size = re.search(r'\[.*\]', str(error))
     what = f'a batch norm would see one value per channel ({size[0] if size else error})'
     kind = type(model.decode_head).__name__ if hasattr(model, 'decode_head') else type(model).__name__
