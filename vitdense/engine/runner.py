@@ -52,7 +52,8 @@ def buildable(config: str | None) -> Iterator[None]:
         log = MMLogger.get_current_instance()
         log.error('The config cannot be built', exc_info=True)
         where = f' (traceback in {display_path(log.log_file)})' if log.log_file else ''
-        raise UserError(f'{config}: cannot be built: {error}{where}') from error
+        reason = str(error) or type(error).__name__  # an assertion may say nothing
+        raise UserError(f'{config}: cannot be built: {reason}{where}') from error
 
 
 def _or_user_error(build: Callable) -> Callable:

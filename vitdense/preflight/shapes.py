@@ -82,6 +82,8 @@ def _of_head(head: nn.Module, channels: Sequence[int]) -> str:
 def _strides(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
     """Anchors, points and regions of interest that assume other strides than the maps have."""
     for name, module in model.named_modules():
+        if name.endswith('mask_head'):  # reads one map, not those of the neck
+            continue
         if (generator := getattr(module, 'prior_generator', None)) is not None:
             key = 'anchor_generator' if hasattr(module, 'anchor_generator') else 'prior_generator'
             assumed, place = generator.strides, f'{name}.{key}.strides'
