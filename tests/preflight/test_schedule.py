@@ -31,6 +31,12 @@ class Seen(Hook):
         self.rates.append(runner.optim_wrapper.optimizer.param_groups[0]['lr'])
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    """MMEngine sleeps for two seconds after an epoch."""
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+
+
 @pytest.fixture
 def train(make_runner):
     def train(schedulers, iterations=16, **changes):
