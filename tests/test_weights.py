@@ -266,3 +266,10 @@ def test_a_training_checkpoint_as_released_weights_is_told_where_it_belongs(init
     checkpoint(tmp_path / 'other.pth', list(sample.CLASSES))
     code, _, err = init(list(sample.CLASSES), '--weights', 'other.pth')
     assert (code, '--init' in err) == (2, True)
+
+
+def test_no_class_is_kept_where_no_row_fits():
+    own = dict(neck=torch.zeros(2), cls=torch.zeros(6))
+    theirs = dict(neck=torch.ones(2), cls=torch.ones(9))
+    fitted, start = fit(own, theirs, dict(cls=ClassRows(2, 0, False)), OURS, OURS[::-1], '')
+    assert (sorted(fitted), start.classes, start.misshapen) == (['neck'], [], ['cls'])

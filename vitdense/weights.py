@@ -144,10 +144,19 @@ def fit(
         has, of = (f'{len(s)} tensors (such as {min(s)})' if s else 'no tensor' for s in (theirs, own))
         raise ValueError(f'{source}: no weight fits by name and shape: the file has {has}, the model {of}')
     both = own.keys() & theirs.keys()
-    odd = [name for name in both - shares.keys() if not (name in rows and their_classes)]
+
+    def rows_fit(name: str) -> bool:
+        """Whether the rows are laid out alike, and only none of their classes is the model's."""
+        if name not in rows or their_classes is None:
+            return False
+        length = rows[name].each * (len(their_classes) + rows[name].others)
+        return theirs[name].shape == (length, *own[name].shape[1:])
+
+    odd = [name for name in both - shares.keys() if not rows_fit(name)]
     classes = None
     if their_classes is not None:
-        classes = [name for name in own_classes if name in their_classes]
+        kept = bool(rows.keys() & shares.keys())  # not where only other parts of the heads fit
+        classes = [name for name in own_classes if kept and name in their_classes]
     missing, left_over = sorted(own.keys() - theirs.keys()), sorted(theirs.keys() - own.keys())
     return fitted, Start(source, shares, classes, missing, sorted(odd), left_over)
 

@@ -394,3 +394,10 @@ def test_a_test_takes_its_checkpoint_whole_also_where_the_training_loop_is_there
     assert runner.train_loop  # which builds it
     with pytest.raises(UserError, match='another model'):
         runner.val()
+
+
+def test_scaling_that_does_not_count_accumulated_batches_is_a_warning(check):
+    words = ['auto_scale_lr.enable=True', 'optim_wrapper.accumulative_counts=4']
+    code, out, _ = check('coco', '', '--cfg-options', *words)
+    assert code == 0
+    assert re.match('warning: .* 4 accumulated batches', findings(out)['recipe'])

@@ -213,3 +213,29 @@ def test_the_trial_leaves_the_evaluator_as_it_was(place, monkeypatch):
     monkeypatch.setattr(flight, 'CHECKS', [*flight.CHECKS, last])
     assert place.check()[0] == 0
     assert seen == [([], None)]
+
+
+def test_parts_of_the_validation_that_share_ids_are_an_error(place):
+    added = """
+from mmdet.datasets import ConcatDataset
+one = val_dataloader.dataset
+val_dataloader.dataset = dict(type=ConcatDataset, datasets=[one, one])
+"""
+    code, _, err = place.check(added)
+    assert (code, '80 of the 160 images' in err) == (2, True)
+
+
+def test_parts_of_the_training_with_other_classes_are_an_error(place, tmp_path):
+    def reverse(whole):
+        whole['categories'].reverse()
+
+    place.changed(reverse)
+    added = f"""
+from mmdet.datasets import ConcatDataset
+one = train_dataloader.dataset
+other = dict(one, ann_file={str(tmp_path / 'other.json')!r}, data_prefix=dict(img='val2017/'))
+other['metainfo'] = dict(classes=classes[::-1])
+train_dataloader.dataset = dict(type=ConcatDataset, datasets=[one, other])
+"""
+    code, _, err = place.check(added)
+    assert (code, 'part 2 ' in err) == (2, True)

@@ -102,7 +102,8 @@ class SafeCheckpointHook(CheckpointHook):
         super()._save_best_checkpoint(runner, metrics)
         self.file_backend.remove = remove
         for path in previous:
-            remove(path)
+            if Path(path).absolute().parent == Path(self.out_dir).absolute():  # not of a run resumed from
+                remove(path)
 
     def _remove_surplus(self) -> None:
         while 0 < self.kept < len(self.keep_ckpt_ids):

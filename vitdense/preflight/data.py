@@ -30,12 +30,25 @@ def classes(runner: Runner) -> Iterator[Finding]:
     if train != val:
         text = f'the training data have the classes {first_few(train)}, the validation data {first_few(val)}'
         yield Finding('classes', text, Level.ERROR)
+    for split, one in (('training', runner.train_dataloader), ('validation', loader)):
+        lists = [classes_of(leaf) for leaf in leaf_datasets(one.dataset)] if one else []
+        for number, names in enumerate(lists, 1):
+            if names != lists[0]:
+                first, other = first_few(lists[0]), first_few(names)
+                text = f'part 1 of the {split} data has the classes {first}, part {number} {other}'
+                yield Finding('classes', text, Level.ERROR)
     yield from head_outputs(runner, train)
 
 
 def head_outputs(runner: Runner, names: Sequence[str]) -> Iterator[Finding]:
     """The outputs of the heads against the classes of some data."""
-    for name, module in unwrapped(runner).named_modules():
+    model = unwrapped(runner)
+    if hasattr(model, 'semantic_head'):  # panoptic, whose heads have things or stuff alone
+        return
+    for name, module in model.named_modules():
+        # of boundaries, or of a map beside the objects, in place of the classes
+        if type(module).__name__ == 'STDCHead' or name.endswith('semantic_head'):
+            continue
         outputs = getattr(module, 'num_classes', None)
         head = re.search(r'(\w+_head)(?:\.\d+)?$', name)  # one of several has a number
         if not head or head[1] == 'rpn_head' or not isinstance(outputs, int):

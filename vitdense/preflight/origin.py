@@ -77,7 +77,12 @@ def batch_size(runner: Runner) -> Iterator[Finding]:
     wrapper = runner.optim_wrapper
     size = runner.train_dataloader.batch_sampler.batch_size * get_world_size() * accumulated_batches(wrapper)
     base = scaling['base_batch_size']
-    if size == base or scaling.get('enable'):
+    if scaling.get('enable'):
+        if (counts := accumulated_batches(wrapper)) > 1:
+            text = f'auto_scale_lr does not count the {counts} accumulated batches, and scales as for one'
+            yield Finding('recipe', text, Level.WARNING)
+        return
+    if size == base:
         return
     rate = wrapper.optimizer.defaults['lr']
     scaled = rate * size / accumulated_batches(wrapper) / base  # MMEngine does not count accumulated batches

@@ -106,6 +106,10 @@ def _against_file(dataset: Any, file: Any) -> Iterator[Finding]:
         text = f'label {label} is {name!r} in the data and {category!r} there'
         yield _of_evaluator(text, Level.ERROR)
     loaded = {info['img_id']: info for info in map(dataset.get_data_info, range(len(dataset)))}
+    if twice := len(dataset) - len(loaded):
+        text = f'{twice} of the {len(dataset)} images that are loaded have the id of another'
+        yield _of_evaluator(text, Level.ERROR)
+        return
     unknown = [number for number in loaded if number not in file.imgs]
     if unknown:
         some = first_few(Path(loaded[number]['img_path']).name for number in unknown)

@@ -47,7 +47,10 @@ def _channels(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
     neck = getattr(model, 'neck', None)
     expected = getattr(neck, 'in_channels', channels)
     expected_each = list(expected) if isinstance(expected, (list, tuple)) else [expected] * len(maps)
-    if sorted(expected_each) != sorted(channels):  # a neck may take the coarsest first, as YOLOv3's does
+    several = isinstance(expected, (list, tuple)) or len(maps) == 1  # one number may be that of one map
+    if several and sorted(expected_each) != sorted(
+        channels
+    ):  # a neck may take the coarsest first, as YOLOv3's does
         text = f'model.neck.in_channels is {expected}, the backbone gives {channels}'
         yield Finding('maps', text, Level.ERROR)
     if neck is not None:
