@@ -23,6 +23,7 @@ from .scores import (
 )
 from .shapes import shapes
 from .step import step
+from .untouched import untouched
 
 Check = Callable[[Runner], Iterator[Finding]]
 
@@ -71,7 +72,8 @@ class PreflightHook(Hook):
             PreflightPassed: there are none, and the run should end here.
         """
         # not compiled, because these shapes come once; unsharded, because parts of the model are called alone
-        with torch.compiler.set_stance('force_eager'), unsharded(unwrapped(runner)):
+        model, dataset = unwrapped(runner), runner.train_dataloader.dataset
+        with torch.compiler.set_stance('force_eager'), unsharded(model), untouched(model, dataset):
             self._check(runner, CHECKS)
         if self.alone:
             raise PreflightPassed
