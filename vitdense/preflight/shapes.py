@@ -94,6 +94,8 @@ def _strides(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
                 text = f'model.{place} has {len(assumed)} levels, the head gets {len(maps)} maps'
                 yield Finding('maps', text, Level.ERROR)
                 continue
+        elif 'semantic' in name:  # regions of a map of their own, as HTC's and SCNet's
+            continue
         elif (assumed := getattr(module, 'featmap_strides', None)) is not None:
             place = f'{name}.featmap_strides'
         else:

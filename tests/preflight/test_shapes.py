@@ -1,0 +1,21 @@
+"""Strides that are assumed of the maps, and those that are assumed of others."""
+
+import torch
+from torch import nn
+
+from vitdense.preflight.shapes import SIZE, _strides
+
+
+def regions(**extractors):
+    """Modules that cut regions out of maps, by name."""
+    model = nn.ModuleDict({name: nn.Identity() for name in extractors})
+    for name, strides in extractors.items():
+        model[name].featmap_strides = strides
+    return model
+
+
+def test_the_regions_of_a_semantic_map_are_not_those_of_the_necks_first_map():
+    maps = [torch.zeros(1, 1, SIZE[0] // stride, SIZE[1] // stride) for stride in (4, 8)]
+    assert not list(_strides(regions(bbox=[4, 8], semantic_roi_extractor=[8]), maps))  # HTC's
+    (found,) = _strides(regions(bbox=[8], semantic_roi_extractor=[8]), maps)
+    assert found.text == 'model.bbox.featmap_strides says 8 of a map whose stride is 4'
