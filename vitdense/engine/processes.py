@@ -12,7 +12,7 @@ from mmengine.dist import (
     is_main_process,
 )
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
@@ -43,8 +43,11 @@ def on_main_process(choose: Callable[[], T]) -> T:
 
 
 def unwrapped(runner: Any) -> Any:
-    """A runner's model as it was built, without MMEngine's wrapper for several processes."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    """A runner's model as it was built, without MMEngine's wrappers for several processes or views."""
+    model = runner.model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 @contextmanager
