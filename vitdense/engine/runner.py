@@ -27,7 +27,7 @@ from ..console import display_path, file_only
 from ..data.dataset import build_dataset, classes_of
 from ..data.reproducible import seed_loader
 from ..data.unreadable import SkipUnreadable
-from ..errors import UserError
+from ..errors import UserError, words
 from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
 from ..weights import WeightRecord, class_rows
 from .checkpoints import SafeCheckpointHook, SafePoints
@@ -35,6 +35,8 @@ from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
 from .resume import GradientHook, PositionHook
+
+REFUSALS = AssertionError, AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError
 
 
 @contextlib.contextmanager
@@ -46,14 +48,11 @@ def buildable(config: str | None) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        *(AssertionError, AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError),
-    ) as error:
+    except REFUSALS as error:
         log = MMLogger.get_current_instance()
         log.error('The config cannot be built', exc_info=True)
         where = f' (traceback in {display_path(log.log_file)})' if log.log_file else ''
-        reason = str(error) or type(error).__name__  # an assertion may say nothing
-        raise UserError(f'{config}: cannot be built: {reason}{where}') from error
+        raise UserError(f'{config}: cannot be built: {words(error)}{where}') from error
 
 
 def _or_user_error(build: Callable) -> Callable:
