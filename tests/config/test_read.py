@@ -7,7 +7,7 @@ from mmengine.config import Config
 from small import CONFIGS
 
 from vitdense.config.lint import check_arguments
-from vitdense.config.read import load_config, overwrite, point_data_at, require_data
+from vitdense.config.read import load_config, overwrite, point_data_at, refuse_unsupported, require_data
 from vitdense.config.settings import LOADERS
 from vitdense.errors import UserError
 
@@ -263,3 +263,22 @@ def test_an_import_in_a_config_is_no_entry_of_it(tmp_path):
 def test_a_base_of_an_installed_library_is_found_by_its_modules_name(tmp_path, base):
     (tmp_path / 'mine.py').write_text(f'_base_ = {base!r}\n')
     assert load_config(str(tmp_path / 'mine.py')).model.backbone.depth == 50
+
+
+# ---- what is refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        (lambda cfg: cfg.update(runner_type='FlexibleRunner'), 'runner_type=FlexibleRunner: .* strategy'),
+        (lambda cfg: cfg.optim_wrapper.update(type='DeepSpeedOptimWrapper'), 'DeepSpeedOptimWrapper: .*'),
+        (lambda cfg: cfg.model.pop('backbone'), 'model.type=RetinaNet: has no backbone'),
+        (lambda cfg: cfg.update(efficient_conv_bn_eval=['backbone.stem']), 'unlike TransCNN'),
+    ],
+)
+def test_what_these_tools_cannot_run_is_refused(cfg, change, sentence):
+    refuse_unsupported(cfg)
+    change(cfg)
+    with pytest.raises(UserError, match=sentence):
+        refuse_unsupported(cfg)

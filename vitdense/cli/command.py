@@ -147,7 +147,14 @@ def run(command: Callable[[argparse.Namespace], None], p: argparse.ArgumentParse
 def prepare(args: argparse.Namespace, loaders: Sequence[str]) -> 'Config':
     """The config as the command line wants it, with the files that these loaders read found."""
     from ..config.lint import check_arguments
-    from ..config.read import load_config, overwrite, point_data_at, refuse_checkpoint_paths, require_data
+    from ..config.read import (
+        load_config,
+        overwrite,
+        point_data_at,
+        refuse_checkpoint_paths,
+        refuse_unsupported,
+        require_data,
+    )
     from ..config.variant import set_arch
 
     cfg = load_config(args.config)
@@ -163,6 +170,8 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str]) -> 'Config':
     overwrite(cfg, options)
     check_arguments(cfg)
     refuse_checkpoint_paths(cfg)
+    if loaders:  # check_data runs no model
+        refuse_unsupported(cfg)
     require_data(cfg, loaders)
     cfg.launcher = args.launcher
     return cfg

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from ..backbones import __all__ as BACKBONES
 from ..console import display_path
 from ..errors import UserError
 from ..mmengine_internals import config_dict, find_packages_by_module
@@ -18,6 +19,7 @@ from .settings import LOADERS, RUNNER_KEYS, SETTINGS
 
 CUSTOM_KEYS = '.custom_keys.'  # of an optimizer constructor, by parts of parameters' names
 MULTIPLIERS = ('lr_mult', 'decay_mult')
+STRATEGIES = ('ColossalAIOptimWrapper', 'DeepSpeedOptimWrapper', 'FlexibleRunner')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 
 
@@ -168,6 +170,35 @@ def refuse_checkpoint_paths(cfg: Config) -> None:
                 f'default_hooks.checkpoint.{key}={hook[key]!r}: --resume would not find the checkpoints; '
                 f'expected {instead}'
             )
+
+
+def refuse_unsupported(cfg: Config) -> None:
+    """What MMEngine or the libraries can do and these tools cannot.
+
+    Raises:
+        UserError: MMEngine's FlexibleRunner, a model around other models, or a backbone to be traced.
+    """
+    optim_wrapper = _type_name(cfg.get('optim_wrapper'))
+    for key, value in (('optim_wrapper.type', optim_wrapper), ('runner_type', cfg.get('runner_type'))):
+        if value in STRATEGIES:
+            raise UserError(
+                f'{key}={value}: needs a strategy of FlexibleRunner, which these tools do not use'
+            )
+    if 'backbone' not in cfg.model:
+        raise UserError(
+            f'model.type={_type_name(cfg.model)}: has no backbone of its own; expected a detector or a '
+            f'segmentor'
+        )
+    kind = _type_name(cfg.model.backbone)
+    if kind in BACKBONES and any(
+        part.startswith('backbone') for part in cfg.get('efficient_conv_bn_eval') or ()
+    ):
+        raise UserError(f'efficient_conv_bn_eval: needs a backbone that torch.fx can trace, unlike {kind}')
+
+
+def _type_name(node: Any) -> str:
+    kind = (node or {}).get('type') or ''
+    return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
 
 
 def require_data(cfg: Config, loaders: Iterable[str]) -> None:
