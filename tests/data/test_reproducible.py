@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from itertools import islice
 from unittest.mock import patch
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mmdet.datasets.samplers import AspectRatioBatchSampler
+from mmdet.datasets.samplers import AspectRatioBatchSampler, MultiDataAspectRatioBatchSampler
 from mmengine.dataset import DefaultSampler, InfiniteSampler
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, RandomSampler, SequentialSampler
 
 from vitdense.data.reproducible import (
     SampleId,
@@ -126,6 +127,31 @@ def test_the_samples_of_several_processes_are_those_of_one_with_the_same_batch(b
     shared = [batches(batch, rank, processes) for rank in range(processes)]
     for number, expected in enumerate(alone):
         assert sorted(sample for own in shared for sample in own[number]) == sorted(expected)
+
+
+class Drawn(RandomSampler):
+    """Draws from the random numbers of the process, as MMDetection's GroupMultiSourceSampler does."""
+
+    def __iter__(self):
+        while True:
+            yield int(np.random.randint(30))
+
+
+def test_a_sampler_that_draws_from_the_process_gives_a_resumed_run_its_order():
+    def batches(skip, number):
+        made = SeededBatchSampler(Drawn(range(30)), 4, seed=3)
+        made.skip = skip
+        return [list(map(int, batch)) for batch in islice(made, number)]
+
+    whole = batches(0, 6)
+    assert batches(2, 4) == whole[2:]
+    assert len({tuple(batch) for batch in whole}) == 6
+
+
+def test_a_batch_sampler_of_several_batch_sizes_has_the_largest():
+    sampler = SequentialSampler(range(30))
+    kind = dict(type=MultiDataAspectRatioBatchSampler, batch_size=[2, 3], num_datasets=2)
+    assert SeededBatchSampler(sampler, 1, kind).batch_size == 3
 
 
 def test_a_seeded_dataset_is_otherwise_the_dataset():

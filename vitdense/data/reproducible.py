@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,7 @@ class SeededBatchSampler(Sampler):
         batch_size: of a process.
         batch_sampler: config of a batch sampler; None for torch's.
         drop_last: leave out an epoch's last batch where it is smaller; for torch's.
+        seed: of the run, for samplers that draw from the process's random numbers.
 
     Attributes:
         skip: batches to leave out the next time, of an epoch that a run has seen in part.
@@ -88,7 +90,12 @@ class SeededBatchSampler(Sampler):
     """
 
     def __init__(
-        self, sampler: Sampler, batch_size: int, batch_sampler: dict | None = None, drop_last: bool = False
+        self,
+        sampler: Sampler,
+        batch_size: int,
+        batch_sampler: dict | None = None,
+        drop_last: bool = False,
+        seed: int = 0,
     ):
         self.batches: Any = BatchSampler(sampler, batch_size, drop_last)
         if batch_sampler is not None:
@@ -96,7 +103,7 @@ class SeededBatchSampler(Sampler):
                 raise ValueError('drop_last=True beside a batch_sampler; give it to the batch_sampler')
             inside = dict(sampler=sampler, batch_size=batch_size)
             self.batches = DATA_SAMPLERS.build(batch_sampler, default_args=inside)
-        self.skip = 0
+        self.skip, self.seed = 0, seed
 
     @property
     def sampler(self) -> Any:
@@ -105,7 +112,8 @@ class SeededBatchSampler(Sampler):
 
     @property
     def batch_size(self) -> int:
-        return self.batches.batch_size
+        size = self.batches.batch_size
+        return max(size) if isinstance(size, (list, tuple)) else size  # of a sampler with one for each source
 
     @property
     def drop_last(self) -> bool:
@@ -119,7 +127,12 @@ class SeededBatchSampler(Sampler):
         epoch = getattr(self.sampler, 'epoch', 0)
         skip, self.skip = self.skip, 0
         seen = 0
-        for number, batch in enumerate(self.batches):
+        batches = iter(self.batches)
+        for number in count():
+            with seeded(self.seed, epoch, number, 1):  # MMDetection's GroupMultiSourceSampler draws here
+                batch = next(batches, None)
+            if batch is None:
+                return
             if number >= skip:
                 yield [SampleId(index, epoch, (seen + i) * processes + rank) for i, index in enumerate(batch)]
             seen += len(batch)
@@ -152,7 +165,9 @@ def seed_loader(config: dict, seed: int | None, diff_rank_seed: bool = False) ->
         diff_rank_seed: as MMEngine's builder takes it.
     """
     config = dict(config, dataset=SeededDataset(config['dataset'], seed or 0))
-    own = dict(batch_sampler=config.get('batch_sampler'), drop_last=config.pop('drop_last', False))
+    own = dict(
+        batch_sampler=config.get('batch_sampler'), drop_last=config.pop('drop_last', False), seed=seed or 0
+    )
     config['batch_sampler'] = dict(type=SeededBatchSampler, **own)
     loader = Runner.build_dataloader(config, seed, diff_rank_seed)
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
