@@ -71,6 +71,7 @@ def read(path):
     )
     cfg = loop(cfg, 1) if loop is by_epoch else loop(cfg, 2)
     cfg.randomness = dict(seed=0)
+    cfg.optim_wrapper.optimizer.lr /= 100  # from random weights, without warming up
     if 'decode_head' in cfg.model:
         metric = dict(type='IoUMetric', iou_metrics=['mIoU'])
         cfg.val_evaluator = cfg.test_evaluator = metric
@@ -137,8 +138,8 @@ def run(*words):
     if done.returncode == 0:
         return 'ok'
     lines = done.stderr.strip().splitlines() or ['']
-    if done.returncode == 2:
-        return 'exit 2: ' + ' '.join(line.strip() for line in lines)[:400]
+    if done.returncode in (2, 3):
+        return f'exit {done.returncode}: ' + ' '.join(line.strip() for line in lines)[:400]
     place = [line.strip() for line in lines if line.strip().startswith('File "')][-1:]
     return f'TRACEBACK ({done.returncode}): {lines[-1][:200]} {" ".join(place)[:200]}'
 

@@ -5,6 +5,8 @@ from torch import nn
 
 from vitdense.preflight.shapes import SIZE, _strides
 
+HEAD = ['model.bbox_head.in_channels=8', 'train_dataloader.num_workers=0']
+
 
 def regions(**extractors):
     """Modules that cut regions out of maps, by name."""
@@ -19,3 +21,10 @@ def test_the_regions_of_a_semantic_map_are_not_those_of_the_necks_first_map():
     assert not list(_strides(regions(bbox=[4, 8], semantic_roi_extractor=[8]), maps))  # HTC's
     (found,) = _strides(regions(bbox=[8], semantic_roi_extractor=[8]), maps)
     assert found.text == 'model.bbox.featmap_strides says 8 of a map whose stride is 4'
+
+
+def test_a_model_that_fails_at_its_first_samples_is_a_user_error(call):
+    code, _, said = call('train', 'tiny.py', '--sample', '--preflight', '--cfg-options', *HEAD)
+    assert code == 2
+    assert said.startswith('error: the first samples fail in the pipeline or the model: RuntimeError: ')
+    assert 'to have 8 channels, but got 16' in said

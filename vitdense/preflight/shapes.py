@@ -23,18 +23,21 @@ def shapes(runner: Runner) -> Iterator[Finding]:
     with torch.no_grad():
         image = torch.zeros(1, 3, *SIZE, device=next(model.parameters()).device)
         with trial(runner, 'the backbone'):
-            maps = _maps(model.backbone(image))
+            outputs = model.backbone(image)
+            maps = _maps(outputs)
         yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m):g}' for m in maps))
         errors = list(_channels(model, maps))
         if not errors and getattr(model, 'neck', None) is not None:
             with trial(runner, 'the neck'):
-                maps = _maps(model.neck(tuple(maps)))
+                maps = _maps(model.neck(outputs))
     model.train(training)
     yield from errors or _strides(model, maps)
 
 
 def _maps(output: Any) -> list[Tensor]:
-    return [output] if isinstance(output, Tensor) else list(output)
+    outputs = [output] if isinstance(output, Tensor) else output
+    # a ViT of MMSegmentation may give a map with its class token
+    return [one[0] if isinstance(one, (list, tuple)) else one for one in outputs]
 
 
 def _stride(map: Tensor) -> float:
