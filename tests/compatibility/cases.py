@@ -54,7 +54,7 @@ def library(name, library='mmdet', loop=by_epoch, change=None, **options):
         if 'test_cfg' in cfg.model and 'score_thr' in cfg.model.test_cfg:
             cfg.model.test_cfg.score_thr = 0.0
         if 'rcnn' in (cfg.model.get('test_cfg') or {}):
-            cfg.model.test_cfg.rcnn.score_thr = 0.0
+            cfg.model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=20)
             for proposals in (cfg.model.train_cfg.rpn_proposal, cfg.model.test_cfg.rpn):
                 proposals.update(nms_pre=50, max_per_img=50)  # of 2,000, to save time
         if change:
@@ -173,6 +173,7 @@ def _stopped_early(cfg):
 
 def _drawn(cfg, name, visualizer):
     cfg.default_hooks.visualization = dict(type=name, draw=True, interval=1)
+    cfg.val_dataloader.dataset.indices = 1
     cfg.visualizer.type = visualizer
 
 
@@ -189,6 +190,12 @@ def _searched(cfg):
     search = dict(step=0, max_step=2, search_interval=1, exp_rate=0.5, init_alphas=0.01, mmin=1, mmax=4)
     search.update(num_branches=2, skip_layer=['stem', 'layer1', 'layer2', 'layer3'])
     cfg.custom_hooks = [dict(type='RFSearchHook', config=dict(search=search))]
+
+
+def _switched_in_workers(cfg):
+    switch = dict(type='PipelineSwitchHook', switch_epoch=1, switch_pipeline=[*LOAD, *PACK])
+    cfg.custom_hooks.insert(0, switch)
+    cfg.train_dataloader.update(num_workers=1, persistent_workers=True)
 
 
 ALWAYS = 'in every config above'
@@ -227,6 +234,7 @@ HOOKS = {
     'hook: mmdet.PipelineSwitchHook': Case(
         hook(type='PipelineSwitchHook', switch_epoch=1, switch_pipeline=[*LOAD, *PACK]), nightly=False
     ),
+    'hook: mmdet.PipelineSwitchHook, in persistent workers': Case(changed(_switched_in_workers)),
     'hook: mmdet.DetVisualizationHook': Case(
         changed(lambda cfg: _drawn(cfg, 'DetVisualizationHook', 'DetLocalVisualizer'))
     ),

@@ -75,7 +75,7 @@ def read(path):
     if 'decode_head' in cfg.model:
         metric = dict(type='IoUMetric', iou_metrics=['mIoU'])
         cfg.val_evaluator = cfg.test_evaluator = metric
-    for one in dicts(cfg):
+    for one in dicts(cfg._cfg_dict):
         if 'keep_ratio' in one:
             one.keep_ratio = False  # some networks take multiples of their stride alone
         if one.get('type') in ('SyncBN', 'MMSyncBN'):
