@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
-from shrunk import SIDE, by_epoch, by_iteration, dicts, own, put_on_sample, shipped, traced
+from shrunk_configs import SIDE, by_epoch, by_iteration, dicts, own, put_on_sample, shipped, traced
 from torch import nn
 
 
@@ -209,6 +209,12 @@ HOOKS = {
     'hook: CheckpointHook, begun late': Case(default_hook('checkpoint', save_begin=2)),
     'hook: CheckpointHook, by iteration': Case(
         default_hook('checkpoint', by_epoch=False, interval=4, save_last=True)
+    ),
+    'hook: CheckpointHook, out_dir': Case(
+        default_hook('checkpoint', out_dir='elsewhere'), refused='resume would not find'
+    ),
+    'hook: CheckpointHook, filename_tmpl': Case(
+        default_hook('checkpoint', filename_tmpl='mine_{}.pth'), refused='resume would not find'
     ),
     'hook: CheckpointHook, removed': Case(without('checkpoint')),
     'hook: DistSamplerSeedHook, removed': Case(without('sampler_seed')),

@@ -23,7 +23,7 @@ import mmdet.utils
 import mmseg.utils
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from shrunk import by_epoch, by_iteration, dicts, put_on_sample
+from shrunk_configs import by_epoch, by_iteration, dicts, put_on_sample
 from small_backbones import SMALL
 
 import vitdense

@@ -86,7 +86,7 @@ def _resize(node, side):
     for key in SIZES:
         if isinstance(node.get(key), (list, tuple)):
             several = isinstance(node[key][0], (list, tuple))
-            node[key] = [(side, side)] if several else (side, side)
+            node[key] = [(side, side)] * len(node[key]) if several else (side, side)
     if 'scales' in node:
         node.scales = [(side, side)]
     if 'border' in node:

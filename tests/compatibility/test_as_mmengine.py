@@ -3,7 +3,7 @@
 import mmdet.utils
 import mmseg.utils
 import pytest
-from both import compare
+from stock_and_ours import compare
 from cases import CASES, UNTRIED, table
 from mmengine import registry
 from mmengine.dataset import BaseDataset
