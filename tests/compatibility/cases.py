@@ -134,9 +134,7 @@ CONFIGS = {
         library('dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco.py', change=_dynamic)
     ),
     'config: mmdet fcos_r50': Case(library('fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'), test=True),
-    'config: mmdet yolox_tiny': Case(
-        library('yolox/yolox_tiny_8xb8-300e_coco.py', change=_yolox), test=True, nightly=False
-    ),
+    'config: mmdet yolox_tiny': Case(library('yolox/yolox_tiny_8xb8-300e_coco.py', change=_yolox), test=True),
     'config: mmdet rtmdet_tiny': Case(
         library('rtmdet/rtmdet_tiny_8xb32-300e_coco.py', change=_rtmdet), test=True
     ),
@@ -221,7 +219,7 @@ HOOKS = {
     'hook: ParamSchedulerHook, removed': Case(without('param_scheduler')),
     'hook: LoggerHook, removed': Case(without('logger')),
     'hook: IterTimerHook, removed': Case(without('timer')),
-    'hook: EMAHook': Case(hook(type='EMAHook', momentum=0.5), test=True, nightly=False),
+    'hook: EMAHook': Case(hook(type='EMAHook', momentum=0.5), test=True),
     'hook: EMAHook, begun late, with buffers': Case(
         hook(type='EMAHook', begin_iter=2, update_buffers=True, momentum=0.5)
     ),
@@ -313,7 +311,7 @@ DATA = {
         wrapped(lambda leaf: dict(type='ClassBalancedDataset', oversample_thr=0.9, dataset=leaf))
     ),
     'dataset: RepeatDataset, of ConcatDataset': Case(
-        wrapped(lambda leaf: dict(type='RepeatDataset', times=2, dataset=concatenated(leaf))), nightly=False
+        wrapped(lambda leaf: dict(type='RepeatDataset', times=2, dataset=concatenated(leaf)))
     ),
     'dataset: mmdet.MultiImageMixDataset': Case(wrapped(_det_mosaic)),
     'dataset: mmseg.MultiImageMixDataset': Case(wrapped(_seg_mosaic, 'pspnet')),
@@ -441,9 +439,7 @@ LEARNING = {
     'schedule: CosineAnnealingLR, by epoch in iterations': Case(
         scheduled('CosineAnnealingLR', T_max=2, by_epoch=True, convert_to_iter_based=True)
     ),
-    'optimizer wrapper: OptimWrapper, two batches accumulated': Case(
-        optimized(accumulative_counts=2), nightly=False
-    ),
+    'optimizer wrapper: OptimWrapper, two batches accumulated': Case(optimized(accumulative_counts=2)),
     'optimizer wrapper: OptimWrapper, clipped by norm': Case(optimized(clip_grad=dict(max_norm=0.1))),
     'optimizer wrapper: OptimWrapper, clipped by value': Case(
         optimized(clip_grad=dict(type='value', clip_value=0.01), accumulative_counts=4)

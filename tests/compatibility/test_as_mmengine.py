@@ -3,11 +3,11 @@
 import mmdet.utils
 import mmseg.utils
 import pytest
-from stock_and_ours import compare
 from cases import CASES, UNTRIED, table
 from mmengine import registry
 from mmengine.dataset import BaseDataset
 from small import REPOSITORY
+from stock_and_ours import compare
 
 REGISTRIES = {
     'hook': registry.HOOKS,
