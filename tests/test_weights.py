@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from small import ARCH, CONFIGS, Hostile, workplace
 from torch import nn
@@ -115,6 +115,95 @@ def test_the_rows_of_classes_are_found_in_every_head(name, classes, expected):
     assert rows == {
         f'{layer}.{kind}': ClassRows(*row) for layer, row in expected.items() for kind in ('weight', 'bias')
     }
+
+
+HEADS = {  # of MMSegmentation and MMDetection, with classes elsewhere than in the last layer's rows
+    'Segmenter': (
+        'mmseg',
+        dict(
+            type='SegmenterMaskTransformerHead',
+            in_channels=8,
+            channels=8,
+            num_classes=6,
+            num_layers=1,
+            num_heads=1,
+            embed_dims=8,
+        ),
+        {'cls_emb': (1, 0, False, 1), 'mask_norm.weight': (1, 0, False), 'mask_norm.bias': (1, 0, False)},
+    ),
+    'PointRend': (
+        'mmseg',
+        dict(
+            type='PointHead',
+            in_channels=[8],
+            in_index=[0],
+            channels=8,
+            num_classes=6,
+            num_fcs=1,
+            coarse_pred_each_layer=True,
+        ),
+        {
+            'fcs.0.conv.weight': None,
+            'fc_seg.weight': None,
+            'fc_seg.bias': (1, 0, False),
+        },
+    ),
+    'MaskFormer': (
+        'mmdet',
+        dict(
+            type='MaskFormerHead',
+            in_channels=[8, 8],
+            feat_channels=32,
+            out_channels=8,
+            num_queries=2,
+            num_things_classes=4,
+            num_stuff_classes=2,
+            pixel_decoder=dict(type='PixelDecoder'),
+            transformer_decoder=dict(
+                num_layers=1,
+                layer_cfg=dict(
+                    self_attn_cfg=dict(embed_dims=32, num_heads=1),
+                    cross_attn_cfg=dict(embed_dims=32, num_heads=1),
+                    ffn_cfg=dict(embed_dims=32),
+                ),
+            ),
+            positional_encoding=dict(num_feats=16),
+            loss_cls=dict(type='CrossEntropyLoss', class_weight=[1.0] * 7),
+        ),
+        {'cls_embed.weight': (1, 1, False), 'cls_embed.bias': (1, 1, False)},
+    ),
+}
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_rows_and_columns_of_classes_are_found_or_named_as_unknown(name):
+    scope, config, expected = HEADS[name]
+    with DefaultScope.overwrite_default_scope(scope):
+        rows = class_rows(MODELS.build, ConfigDict(config), 6)
+    assert rows == {key: row and ClassRows(*row) for key, row in expected.items()}
+
+
+def test_where_nothing_says_how_many_classes_there_are_only_what_has_none_is_taken():
+    """In the order of the classes it would be loaded without a word, in another order than theirs."""
+    model = nn.ModuleDict(dict(backbone=nn.Linear(1, 2), head=nn.Linear(2, 3)))
+    rows = class_rows(lambda config: model, dict(classes=3), 3)
+    assert rows == {'head.weight': None, 'head.bias': None}
+    theirs = {key: value + 1 for key, value in model.state_dict().items()}
+    _, start = fit(model.state_dict(), theirs, rows, ['a', 'b', 'c'], ['c', 'a', 'b'], '')
+    assert (sorted(start.shares), start.unplaced) == (
+        ['backbone.bias', 'backbone.weight'],
+        ['head.bias', 'head.weight'],
+    )
+    _, start = fit(model.state_dict(), theirs, rows, ['a', 'b', 'c'], ['a', 'b', 'c'], '')
+    assert (len(start.shares), start.unplaced) == (4, [])
+
+
+def test_classes_along_another_axis_change_places_too():
+    own, theirs = torch.zeros(1, 3, 2), torch.tensor([[[1.0, 1], [2, 2], [3, 3], [4, 4]]])
+    rows = {'cls_emb': ClassRows(1, 0, False, 1)}
+    fitted, start = fit({'cls_emb': own}, {'cls_emb': theirs}, rows, OURS, THEIRS, '')
+    assert fitted['cls_emb'].tolist() == [[[4, 4], [0, 0], [1, 1]]]
+    assert start.shares['cls_emb'] == pytest.approx(2 / 3)
 
 
 def test_a_model_whose_constructor_reads_a_tensor_has_its_rows_found_too():

@@ -23,18 +23,29 @@ from .checkpoint import SAFE_GLOBALS, local, read
 from .mmengine_internals import records_initialization
 
 
+FEATURES = ('backbone.', 'neck.', 'data_preprocessor.')  # parts that know of no classes
+
+
 class ClassRows(NamedTuple):
-    """How the first axis of a tensor is laid out over classes.
+    """How an axis of a tensor is laid out over classes.
 
     each: rows of one class, one for each anchor or box coordinate.
     others: entries beside the classes: background, which comes last, or YOLO's five of box and objectness,
     which come first.
     outer: the rows of a class lie together, as in class-wise box regression; else those of an anchor do.
+    axis: which axis; the first, but for embeddings of classes such as Segmenter's.
     """
 
     each: int
     others: int
     outer: bool
+    axis: int = 0
+
+    def fits(self, own: Tensor, theirs: Tensor, classes: int) -> bool:
+        """Whether a tensor is laid out as the model's own, for so many classes."""
+        shape = list(own.shape)
+        shape[self.axis] = self.each * (classes + self.others)
+        return list(theirs.shape) == shape
 
     def of(self, entry: int, classes: int) -> list[int]:
         """The rows of an entry, where there are so many classes."""
@@ -57,6 +68,7 @@ class Start(NamedTuple):
     classes: the model's that are in the file; None if the file names none, and rows are taken in order.
     missing: tensors that the file lacks.
     misshapen: tensors that have another shape in the file.
+    unplaced: tensors of which it is not known where they hold which class, left out.
     left_over: tensors of the file that the model lacks.
     """
 
@@ -65,11 +77,18 @@ class Start(NamedTuple):
     classes: list[str] | None
     missing: list[str]
     misshapen: list[str]
+    unplaced: list[str]
     left_over: list[str]
 
 
-def class_rows(build: Callable[[Any], nn.Module], config: Any, classes: int) -> dict[str, ClassRows]:
+Rows = Mapping[str, ClassRows | None]  # None: something in the tensor is for classes, and not known what
+
+
+def class_rows(build: Callable[[Any], nn.Module], config: Any, classes: int) -> Rows:
     """The tensors of a model with rows for classes, by name.
+
+    Where the config says nowhere how many classes there are, any tensor but those of the backbone and the
+    neck may have them.
 
     Args:
         build: makes a model from a config.
@@ -77,25 +96,41 @@ def class_rows(build: Callable[[Any], nn.Module], config: Any, classes: int) -> 
         classes: how many the model has.
     """
     more = copy.deepcopy(config)
-    heads = [part for part in _dicts(more) if part.get('num_classes') == classes]
-    if not heads:
-        return {}
-    for part in heads:
-        part['num_classes'] = classes + 1
     state = random.getstate()
     with torch.random.fork_rng():
-        ours, grown = (_built(build, one).state_dict() for one in (config, more))
+        ours = _built(build, config).state_dict()
+        grown = _built(build, more).state_dict() if _add_class(more, classes) else None
     random.setstate(state)
-    rows = {}
-    for name in ours.keys() & grown.keys():
-        one, two = ours[name].shape, grown[name].shape
-        if not one or one[1:] != two[1:] or one[0] >= two[0]:
-            continue
-        each = two[0] - one[0]
-        others = one[0] // each - classes
-        if one[0] % each == 0 and others >= 0:
-            rows[name] = ClassRows(each, others, outer='reg' in name)
-    return rows
+    if grown is None:
+        return {name: None for name in ours if not name.startswith(FEATURES)}
+    return {
+        name: _layout(name, ours[name].shape, grown[name].shape, classes)
+        for name in ours.keys() & grown.keys()
+        if ours[name].shape != grown[name].shape
+    }
+
+
+def _add_class(config: Any, classes: int) -> bool:
+    """One class more wherever a config has their number, for MaskFormer in two parts; whether it has it."""
+    found = False
+    for part in _dicts(config):
+        things, stuff = part.get('num_things_classes'), part.get('num_stuff_classes', 0)
+        for key, number in (('num_classes', part.get('num_classes')), ('num_things_classes', things)):
+            if number is not None and number + (stuff if key == 'num_things_classes' else 0) == classes:
+                part[key] = number + 1
+                found = True
+    return found
+
+
+def _layout(name: str, shape: torch.Size, grown: torch.Size, classes: int) -> ClassRows | None:
+    axes = [axis for axis, (one, two) in enumerate(zip(shape, grown, strict=True)) if one != two]
+    (axis, *more) = axes
+    each = grown[axis] - shape[axis]
+    others = shape[axis] // each - classes if each > 0 and shape[axis] % each == 0 else -1
+    # of inputs, as PointRend's, it is not known where the classes are
+    if more or others < 0 or (axis and others):
+        return None
+    return ClassRows(each, others, 'reg' in name, axis)
 
 
 def _built(build: Callable[[Any], nn.Module], config: Any) -> nn.Module:
@@ -110,7 +145,7 @@ def _built(build: Callable[[Any], nn.Module], config: Any) -> nn.Module:
 def fit(
     own: Mapping[str, Tensor],
     theirs: Mapping[str, Tensor],
-    rows: Mapping[str, ClassRows],
+    rows: Rows,
     own_classes: Sequence[str],
     their_classes: Sequence[str] | None,
     source: str,
@@ -128,16 +163,19 @@ def fit(
     Raises:
         ValueError: nothing fits.
     """
-    fitted, shares = {}, {}
+    fitted, shares, unplaced = {}, {}, []
     same = their_classes is None or list(their_classes) == list(own_classes)
     for name in own.keys() & theirs.keys():
         tensor = theirs[name]
         if not isinstance(tensor, Tensor):
             continue
-        if name in rows and not same and their_classes is not None:
-            new, share = _kept_rows(own[name], tensor, rows[name], own_classes, their_classes)
-        else:
+        if same or name not in rows or their_classes is None:
             new, share = tensor.to(own[name].dtype), float(own[name].shape == tensor.shape)
+        elif (kind := rows[name]) is None:
+            unplaced.append(name)
+            continue
+        else:
+            new, share = _kept_rows(own[name], tensor, kind, own_classes, their_classes)
         if share:
             fitted[name], shares[name] = new, share
     if not any(own[name].is_floating_point() for name in shares):
@@ -147,34 +185,33 @@ def fit(
 
     def rows_fit(name: str) -> bool:
         """Whether the rows are laid out alike, and only none of their classes is the model's."""
-        if name not in rows or their_classes is None:
+        kind = rows.get(name)
+        if kind is None or their_classes is None:
             return False
-        length = rows[name].each * (len(their_classes) + rows[name].others)
-        return theirs[name].shape == (length, *own[name].shape[1:])
+        return kind.fits(own[name], theirs[name], len(their_classes))
 
-    odd = [name for name in both - shares.keys() if not rows_fit(name)]
+    odd = [name for name in both - shares.keys() - set(unplaced) if not rows_fit(name)]
     classes = None
     if their_classes is not None:
         kept = bool(rows.keys() & shares.keys())  # not where only other parts of the heads fit
         classes = [name for name in own_classes if kept and name in their_classes]
     missing, left_over = sorted(own.keys() - theirs.keys()), sorted(theirs.keys() - own.keys())
-    return fitted, Start(source, shares, classes, missing, sorted(odd), left_over)
+    return fitted, Start(source, shares, classes, missing, sorted(odd), sorted(unplaced), left_over)
 
 
 def _kept_rows(
     own: Tensor, tensor: Tensor, rows: ClassRows, own_classes: Sequence[str], their_classes: Sequence[str]
 ) -> tuple[Tensor, float]:
     """A tensor with the other one's rows of equal classes, and the share of these rows."""
-    length = rows.each * (len(their_classes) + rows.others)
-    if tensor.shape != (length, *own.shape[1:]):
+    if not rows.fits(own, tensor, len(their_classes)):
         return own, 0.0
     ours, others = rows.entries(own_classes), rows.entries(their_classes)
     both = [entry for entry in ours if entry in others]
     to = [row for entry in both for row in rows.of(ours[entry], len(own_classes))]
     from_ = [row for entry in both for row in rows.of(others[entry], len(their_classes))]
-    new = own.clone()
-    new[to] = tensor[from_].to(own)
-    return new, len(to) / len(own)
+    kept = tensor.index_select(rows.axis, torch.tensor(from_, dtype=torch.long)).to(own)
+    to_rows = torch.tensor(to, dtype=torch.long, device=own.device)
+    return own.index_copy(rows.axis, to_rows, kept), len(to) / own.shape[rows.axis]
 
 
 def classes_in(checkpoint: Mapping[str, Any]) -> list[str] | None:
@@ -208,7 +245,7 @@ class WeightRecord:
         classes: gives the names of the model's classes, and the tensors with rows for them.
     """
 
-    def __init__(self, classes: Callable[[], tuple[list[str], dict[str, ClassRows]]]):
+    def __init__(self, classes: Callable[[], tuple[list[str], Rows]]):
         self.classes = classes
         self.loaded: dict[str, float] = {}  # by parameter, the share of its rows
         self.starts: list[Start] = []

@@ -53,6 +53,7 @@ def _start(start: Start, names: Sequence[str]) -> Iterator[Finding]:
     for odd, what in (
         (start.missing, 'not in the file'),
         (start.misshapen, 'of another shape in the file'),
+        (start.unplaced, 'whose entries for the classes are not known, left as built'),
         (start.left_over, 'in the file and not in the model'),
     ):
         if odd:
