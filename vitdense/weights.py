@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from .checkpoint import SAFE_GLOBALS, local, read
 from .mmengine_internals import records_initialization
 
-
 FEATURES = ('backbone.', 'neck.', 'data_preprocessor.')  # parts that know of no classes
 
 

@@ -29,7 +29,7 @@ from ..data.reproducible import seed_loader
 from ..data.unreadable import SkipUnreadable
 from ..errors import UserError, words
 from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
-from ..weights import WeightRecord, class_rows
+from ..weights import Rows, WeightRecord, class_rows
 from .checkpoints import SafeCheckpointHook, SafePoints
 from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
@@ -215,7 +215,7 @@ class VitdenseRunner(Runner):
     def weight_record(self) -> WeightRecord:
         """What of the model came from a file."""
 
-        def classes() -> tuple[list[str], dict]:
+        def classes() -> tuple[list[str], Rows]:
             names = classes_of(self.train_dataloader.dataset)
             return names, class_rows(MODELS.build, self.cfg.model, len(names))
 
