@@ -9,7 +9,6 @@
 """
 
 import signal
-from traceback import walk_tb
 
 
 class UserError(Exception):
@@ -40,9 +39,3 @@ class PreflightPassed(BaseException):
     """`--preflight` found no error, and the training that would follow is not wanted."""
 
     exit_code = 0
-
-
-def words(error: Exception) -> str:
-    """What an error says; of one that says nothing, what it is and which function raised it."""
-    *_, (frame, _) = walk_tb(error.__traceback__)
-    return str(error) or f'{type(error).__name__} in {frame.f_code.co_qualname}'

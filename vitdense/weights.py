@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.model import PretrainedInit, update_init_info
-from mmengine.registry import WEIGHT_INITIALIZERS
+from mmengine.registry import MODELS, WEIGHT_INITIALIZERS
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
@@ -241,11 +241,12 @@ class WeightRecord:
     that torch calls before it.
 
     Args:
-        classes: gives the names of the model's classes, and the tensors with rows for them.
+        classes: gives the names of the model's classes.
+        config: the model's.
     """
 
-    def __init__(self, classes: Callable[[], tuple[list[str], Rows]]):
-        self.classes = classes
+    def __init__(self, classes: Callable[[], list[str]], config: Any):
+        self.classes, self.config = classes, config
         self.loaded: dict[str, float] = {}  # by parameter, the share of its rows
         self.starts: list[Start] = []
 
@@ -284,7 +285,8 @@ class WeightRecord:
         """
         start = f'{part}.' if part else ''
         theirs, names = state_in(checkpoint, prefix), classes_in(checkpoint)
-        classes, all_rows = self.classes() if names is not None else ([], {})
+        classes = self.classes() if names is not None else []
+        all_rows = class_rows(MODELS.build, self.config, len(classes)) if classes else {}
         rows = {name.removeprefix(start): kind for name, kind in all_rows.items() if name.startswith(start)}
         fitted, what = fit(own, theirs, rows, classes, names, source)
         self.starts.append(what._replace(shares={start + name: share for name, share in what.shares.items()}))

@@ -312,6 +312,27 @@ def test_a_resumed_run_knows_the_best_score_and_ends_with_the_same_weights(make_
         assert torch.equal(resumed.model.state_dict()[name], tensor)
 
 
+@pytest.mark.parametrize('moved', [True, False], ids=['the folder was renamed', 'resumed in another folder'])
+@pytest.mark.parametrize(('score', 'best'), [(0.4, 2), (0.6, 4)], ids=['worse', 'better'])
+def test_the_best_checkpoint_of_a_run_follows_it_and_that_of_another_stays(
+    make_runner, tmp_path, moved, score, best
+):
+    loops = dict(by_epoch=False, max_iters=4, val_interval=2)
+    first = dict(train_cfg=dict(loops, max_iters=2), val_evaluator=dict(type=Given, values=(0.5,)))
+    make_runner(tmp_path / 'cut', default_hooks=best_hooks(), **first).train()
+    old, new = tmp_path / 'cut', tmp_path / 'new'
+    if moved:
+        old = old.rename(new)
+    evaluator = dict(type=Given, values=(score,))
+    again = dict(load_from=str(old / 'iter_2.pth'), resume=True, train_cfg=loops, val_evaluator=evaluator)
+    runner = make_runner(new, default_hooks=best_hooks(), **again)
+    runner.train()
+    known = Path(runner.message_hub.get_info('best_ckpt'))
+    assert known == (new if best == 4 or moved else old) / f'best_line_score_iter_{best}.pth'
+    files = {path for folder in {old, new} for path in folder.glob('best_*.pth')}
+    assert files == {known} if moved else files == {known, old / 'best_line_score_iter_2.pth'}
+
+
 def test_a_score_that_the_evaluator_has_not_ends_no_run(make_runner, tmp_path):
     make_runner(tmp_path / 'run', default_hooks=best_hooks(save_best='mIoU')).train()
     assert not list((tmp_path / 'run').glob('best_*.pth'))

@@ -84,6 +84,14 @@ class SafeCheckpointHook(CheckpointHook):
         if self.kept > 0:
             self.max_keep_ckpts += 1
 
+    def before_train(self, runner: Runner) -> None:
+        known = runner.message_hub.runtime_info
+        for key in [key for key in known if key.startswith('best_ckpt')]:
+            moved = Path(runner.work_dir, Path(known[key]).name)
+            if not Path(known[key]).is_file() and moved.is_file():  # with the run's whole folder
+                known[key] = str(moved)
+        super().before_train(runner)
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:

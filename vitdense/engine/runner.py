@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,42 +17,29 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
-from mmengine.registry import HOOKS, MODELS
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..checkpoint import check_state, read_checkpoint
 from ..config.text import FinalConfig
-from ..console import display_path, file_only
+from ..console import file_only
 from ..data.dataset import build_dataset, classes_of
 from ..data.reproducible import seed_loader
 from ..data.unreadable import SkipUnreadable
-from ..errors import UserError, words
+from ..errors import UserError
 from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
-from ..weights import Rows, WeightRecord, class_rows
+from ..trial import trial
+from ..weights import WeightRecord
 from .checkpoints import SafeCheckpointHook, SafePoints
 from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
 from .resume import GradientHook, PositionHook
 
-REFUSALS = AssertionError, AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError
 
-
-@contextlib.contextmanager
-def buildable(config: str | None) -> Iterator[None]:
-    """While something is built from a config.
-
-    Raises:
-        UserError: what a class refused; the traceback is in the log.
-    """
-    try:
-        yield
-    except REFUSALS as error:
-        log = MMLogger.get_current_instance()
-        log.error('The config cannot be built', exc_info=True)
-        where = f' (traceback in {display_path(log.log_file)})' if log.log_file else ''
-        raise UserError(f'{config}: cannot be built: {words(error)}{where}') from error
+def _built_from(cfg: Config) -> contextlib.AbstractContextManager:
+    return trial(f'{cfg.filename}: cannot be built')
 
 
 def _or_user_error(build: Callable) -> Callable:
@@ -60,7 +47,7 @@ def _or_user_error(build: Callable) -> Callable:
 
     @wraps(build)
     def built(self: Runner, *args: Any, **kwargs: Any) -> Any:
-        with buildable(self.cfg.filename):
+        with _built_from(self.cfg):
             return build(self, *args, **kwargs)
 
     return built
@@ -88,7 +75,7 @@ class VitdenseRunner(Runner):
         """
         if amp := cfg.get('amp'):
             cfg.amp = check_precision(amp)
-        with buildable(cfg.filename):
+        with _built_from(cfg):
             return super().from_cfg(FinalConfig.of(cfg))
 
     build_train_loop = _or_user_error(Runner.build_train_loop)
@@ -103,7 +90,7 @@ class VitdenseRunner(Runner):
             optim_wrapper = dict(optim_wrapper, type=kind)
             optim_wrapper.pop('dtype', None)
             optim_wrapper.pop('loss_scale', None)
-        with buildable(self.cfg.filename):
+        with _built_from(self.cfg):
             return super().build_optim_wrapper(optim_wrapper)
 
     def build_model(self, model: torch.nn.Module | dict) -> torch.nn.Module:
@@ -118,7 +105,7 @@ class VitdenseRunner(Runner):
             from ..data.coco_metric import with_total_metrics
 
             evaluator = with_total_metrics(evaluator)
-        with buildable(self.cfg.filename):
+        with _built_from(self.cfg):
             return super().build_evaluator(evaluator)
 
     def build_dataloader(
@@ -140,7 +127,7 @@ class VitdenseRunner(Runner):
         if not dataloader.get('num_workers'):  # what is for workers alone, torch refuses without
             dataloader.update(persistent_workers=False)
             dataloader.pop('prefetch_factor', None)
-        with buildable(self.cfg.filename):
+        with _built_from(self.cfg):
             return seed_loader(dataloader, seed, diff_rank_seed)
 
     def register_hook(self, hook: Hook | dict, priority: int | str | None = None) -> None:
@@ -214,12 +201,7 @@ class VitdenseRunner(Runner):
     @cached_property
     def weight_record(self) -> WeightRecord:
         """What of the model came from a file."""
-
-        def classes() -> tuple[list[str], Rows]:
-            names = classes_of(self.train_dataloader.dataset)
-            return names, class_rows(MODELS.build, self.cfg.model, len(names))
-
-        return WeightRecord(classes)
+        return WeightRecord(lambda: classes_of(self.train_dataloader.dataset), self.cfg.model)
 
     def _init_model_weights(self) -> None:
         try:

@@ -16,7 +16,7 @@ from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import chosen_indices
-from .trial import trial
+from ..trial import trial
 
 SAMPLES = 32  # as the pipeline gives them, augmented and cropped
 OUTLINES = 5000  # images of which the outlines are looked for, spread over a dataset
@@ -67,7 +67,7 @@ def labels(runner: Runner) -> Iterator[Finding]:
     seen, ignored, pixels = Counter[int](), 0, False
     for number in range(count):
         index = number * len(dataset) // count
-        with trial(runner, f'the pipeline of {_named(dataset, index)}'):
+        with trial(f'the run cannot start: the pipeline of {_named(dataset, index)} fails'):
             data = dataset[SampleId(index, 0, number)]
         sample = data['data_samples']
         if 'gt_sem_seg' in sample:

@@ -17,9 +17,9 @@ from ..data.reproducible import SampleId
 from ..data.unreadable import UnreadableFile
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
+from ..trial import trial
 from ..weights import classes_in
 from .data import head_outputs
-from .trial import trial
 
 BATCH = 4  # images of the validation that are tried together
 CANDIDATES = 16  # of which they are taken, so that their sizes differ if they do
@@ -183,7 +183,7 @@ def validation_batch(runner: Runner) -> Iterator[Finding]:
     training = model.training
     model.eval()
     try:
-        with trial(runner, 'the first validation'), torch.no_grad():
+        with trial('the run cannot start: the first validation fails'), torch.no_grad():
             data = loader.collate_fn(_unlike(dataset, count))
             with runner.optim_wrapper.optim_context(model):
                 samples = model.val_step(data)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level
-from .trial import trial
+from ..trial import trial
 
 SIZE = (256, 320)  # (H, W) of the image that is sent through: small, and what common strides divide
 
@@ -22,13 +22,13 @@ def shapes(runner: Runner) -> Iterator[Finding]:
     model.eval()
     with torch.no_grad():
         image = torch.zeros(1, 3, *SIZE, device=next(model.parameters()).device)
-        with trial(runner, 'the backbone'):
+        with trial('the run cannot start: the backbone fails'):
             outputs = model.backbone(image)
             maps = _maps(outputs)
         yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m):g}' for m in maps))
         errors = list(_channels(model, maps))
         if not errors and getattr(model, 'neck', None) is not None:
-            with trial(runner, 'the neck'):
+            with trial('the run cannot start: the neck fails'):
                 maps = _maps(model.neck(outputs))
     model.train(training)
     yield from errors or _strides(model, maps)

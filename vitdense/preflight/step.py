@@ -17,7 +17,7 @@ from ..engine.processes import unwrapped
 from ..errors import UserError
 from ..findings import Finding, Level, first_few
 from ..memory import peak_memory
-from .trial import trial
+from ..trial import trial
 
 IMAGES = 2  # enough for a batch norm, and few enough for any machine
 MEMORY_SHARE = 0.9  # of the device's, above which is a warning
@@ -35,7 +35,7 @@ def step(runner: Runner) -> Iterator[Finding]:
         losses: list[Tensor] = []
         try:
             # what the backward pass needs is all there when it begins
-            with trial(runner, 'the first step'):
+            with trial('the run cannot start: the first step fails'):
                 activations = peak_memory(lambda: losses.append(_loss(runner, model, data)), device)
                 losses.pop().backward()
         except UserError as error:
