@@ -103,6 +103,20 @@ def test_what_a_run_has_is_drawn_and_no_empty_axes(tmp_path, records, parts):
     assert (tmp_path / 'curves.png').exists() == bool(parts)
 
 
+def test_a_rate_of_the_first_group_alone_is_not_drawn_as_that_of_all(tmp_path):
+    """As with a smaller rate for the backbone, which comes first."""
+    records = [dict(trained(step), base_lr=0.1 * step) for step in (1, 2)]
+    write(tmp_path, 'equal', *(dict(record, lr=record['base_lr']) for record in records))
+    write(tmp_path / 'own', 'run', *(dict(record, lr=0.01) for record in records))
+    assert _parts(*_records(tmp_path))['learning rate'] == {'lr': {1: 0.1, 2: 0.2}}
+    rates = _parts(*_records(tmp_path / 'own'))
+    assert rates['learning rate'] == {'base_lr': {1: 0.1, 2: 0.2}, 'lr': {1: 0.01, 2: 0.01}}
+    figure = _figure(rates)
+    labels = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert sorted(labels) == ['base_lr', 'lr of the first group']
+    plt.close(figure)
+
+
 def test_without_records_there_is_no_picture(tmp_path):
     (tmp_path / 'run').mkdir()
     assert draw_curves(tmp_path, tmp_path / 'curves.png') is False

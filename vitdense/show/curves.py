@@ -41,12 +41,23 @@ def _parts(train: dict[int, dict], scores: dict[int, dict]) -> dict[str, dict[st
         for name in _names(train)
         if 'loss' in name
     }
-    rates = {name: _curve(train, name) for name in _names(train) if name == 'lr' or name.endswith('.lr')}
+    rates = _rates(train)
     headline = {
         name.split('/')[-1].replace('_', ' '): _curve(scores, name) for name in _headline(_names(scores))
     }
     drawn = dict(zip(HEIGHTS, (losses, rates, headline), strict=True))
     return {title: curves for title, curves in drawn.items() if any(curves.values())}
+
+
+def _rates(train: dict[int, dict]) -> dict[str, dict[int, float]]:
+    """Learning rates by optimizer: MMEngine's `lr` is of the first parameter group, which may have its own.
+
+    `base_lr` is of all groups without their own; it is a second curve where it differs.
+    """
+    names = [name for name in _names(train) if name.split('.')[-1] in ('lr', 'base_lr')]
+    curves = {name: _curve(train, name) for name in names}
+    second = {name: curves.get(name.replace('base_lr', 'lr')) for name in names if 'base_lr' in name}
+    return {name: curve for name, curve in curves.items() if name not in second or curve != second[name]}
 
 
 def _figure(parts: dict[str, dict[str, dict[int, float]]]) -> Figure:
@@ -70,11 +81,12 @@ def _figure(parts: dict[str, dict[str, dict[int, float]]]) -> Figure:
 
 def _draw(ax: Axes, title: str, curves: dict[str, dict[int, float]]) -> None:
     for name in sorted(filter(curves.get, curves), key=lambda name: name != 'sum'):
+        label = 'lr of the first group' if name == 'lr' and 'base_lr' in curves else name
         colour = 'black' if name == 'sum' else 'tab:gray' if name == 'lr' else None
         width = 2 if name == 'sum' else 1.2
         mark = 'o' if title == 'validation score' or len(curves[name]) == 1 else ''
         steps, values = list(curves[name]), list(curves[name].values())
-        ax.plot(steps, values, label=name, color=colour, linewidth=width, marker=mark)
+        ax.plot(steps, values, label=label, color=colour, linewidth=width, marker=mark)
     values = [value for curve in curves.values() for value in curve.values()]
     # a margin of the axis from 0, not of the values, so that no mark is cut
     ax.set(ylabel=title, ylim=(0, 1.06 * (max(values) or 1)) if min(values) >= 0 else None)
