@@ -317,6 +317,28 @@ def test_label_maps_of_one_class_stop_the_run(check, tmp_path):
     assert said.startswith('one class alone: 20 samples ')
 
 
+def test_one_class_in_crops_of_maps_of_several_is_no_error(check, tmp_path):
+    """And that all of the first images is ignored says nothing about the others."""
+    import numpy as np
+
+    def border(labels, number):
+        if number < 2:
+            return np.zeros_like(labels)
+        return np.where(np.arange(labels.shape[1]) < 2, np.uint8(1), np.uint8(2))[None].repeat(len(labels), 0)
+
+    crop = """
+from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs
+from mmcv.transforms import CenterCrop
+train_dataloader.dataset.pipeline = [train_dataloader.dataset.pipeline[0],
+    dict(type=LoadAnnotations, reduce_zero_label=True), dict(type=CenterCrop, crop_size=64, auto_pad=False),
+    dict(type=PackSegInputs)]
+"""
+    words = ['train_dataloader.dataset.indices=4', 'train_dataloader.drop_last=True']
+    code, out, err = check('pspnet', crop, '--cfg-options', maps_of(tmp_path, border), *words)
+    assert (code, err) == (0, '')
+    assert 'one class' not in out
+
+
 def test_a_label_map_of_another_size_stops_the_run(check, tmp_path):
     def turned(labels, number):
         return labels[:-9] if number == 0 else labels

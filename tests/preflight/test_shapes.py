@@ -26,5 +26,5 @@ def test_the_regions_of_a_semantic_map_are_not_those_of_the_necks_first_map():
 def test_a_model_that_fails_at_its_first_samples_is_a_user_error(call):
     code, _, said = call('train', 'tiny.py', '--sample', '--preflight', '--cfg-options', *HEAD)
     assert code == 2
-    assert said.startswith('error: the first samples fail in the pipeline or the model: RuntimeError: ')
+    assert said.startswith('error: the run cannot start: the first step fails: RuntimeError: ')
     assert 'to have 8 channels, but got 16' in said

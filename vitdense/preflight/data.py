@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner import Runner
 
 from ..console import display_path
 from ..data.dataset import classes_of, leaf_datasets
-from ..data.lessons import NOTHING, judge
+from ..data.lessons import NOTHING, ONE_CLASS, judge
 from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
@@ -19,6 +20,7 @@ from ..mmengine_internals import chosen_indices
 from ..trial import trial
 
 SAMPLES = 32  # as the pipeline gives them, augmented and cropped
+WHOLE_MAPS = 256  # label maps that are looked at where the samples show one class alone
 OUTLINES = 5000  # images of which the outlines are looked for, spread over a dataset
 
 
@@ -90,6 +92,11 @@ def labels(runner: Runner) -> Iterator[Finding]:
         yield Finding('labels', text, Level.ERROR)
         return
     verdict = judge(names, [seen[label] for label in range(len(names))], pixels)
+    whole = count == len(dataset)  # a part shows less than there is
+    if verdict and verdict[0] is ONE_CLASS:  # as a crop does
+        maps = list(_until_a_second_class(dataset, len(names)))
+        count, whole = len(maps), len(maps) == len(dataset)
+        verdict = judge(names, np.sum(maps, 0).tolist(), True) if maps else None
     if seen:
         shares = ', '.join(
             f'{names[label]} {times / seen.total():.0%}' for label, times in seen.most_common(5)
@@ -97,15 +104,29 @@ def labels(runner: Runner) -> Iterator[Finding]:
         more = f', {len(seen) - 5} more' if len(seen) > 5 else ''
         share = ignored / (seen.total() + ignored)
         yield Finding('labels', f'in {count} samples: {shares}{more}; {share:.1%} of {what} ignored')
-    if verdict:
+    if verdict and (whole or verdict[0] in (NOTHING, ONE_CLASS)):
         kind, came = verdict
-        whole = count == len(dataset)  # a part shows less than there is
-        if whole or kind is NOTHING:
-            sure = kind.level if whole or pixels else Level.WARNING
-            note = f' ({kind.note})' if kind.note else ''
-            hint = '; vitdense check_data looks at all of them'
-            text = f'{kind.name}: {count} samples hold {came}{note}{hint}'
-            yield Finding('labels', text, sure)
+        note = f' ({kind.note})' if kind.note else ''
+        text = f'{kind.name}: {count} samples hold {came}{note}; vitdense check_data looks at all of them'
+        yield Finding('labels', text, kind.level if whole else Level.WARNING)
+
+
+def _until_a_second_class(dataset: Any, classes: int) -> Iterator[np.ndarray]:
+    """Pixels of each class in label maps as they are loaded, spread over a dataset."""
+    total = np.zeros(classes, np.int64)
+    maps = [(leaf, index) for leaf in leaf_datasets(dataset) for index in range(len(leaf))]
+    for leaf, index in maps[:: -(-len(maps) // WHOLE_MAPS)]:
+        results = leaf.get_data_info(index)
+        for transform in leaf.pipeline.transforms:
+            results = transform(results)
+            if 'gt_seg_map' in results:
+                labels = results['gt_seg_map']
+                found = np.bincount(labels[(labels >= 0) & (labels < classes)], minlength=classes)
+                yield found
+                total += found
+                break
+        if np.count_nonzero(total) > 1:
+            return
 
 
 def _named(dataset: Any, index: int) -> str:

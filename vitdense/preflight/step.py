@@ -20,6 +20,7 @@ from ..memory import peak_memory
 from ..trial import trial
 
 IMAGES = 2  # enough for a batch norm, and few enough for any machine
+TRIES = 8  # at batches, before it is said that nothing is learned
 MEMORY_SHARE = 0.9  # of the device's, above which is a warning
 
 
@@ -28,24 +29,20 @@ def step(runner: Runner) -> Iterator[Finding]:
     model, loader = unwrapped(runner), runner.train_dataloader
     batch = loader.batch_sampler.batch_size
     count = min(IMAGES, _smallest(loader.batch_sampler))
-    sample_ids = (SampleId(i % len(loader.dataset), 0, i) for i in range(count))
-    data = loader.collate_fn([loader.dataset[sample_id] for sample_id in sample_ids])
     device = next(model.parameters()).device
+    learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     with _untouched(model), seeded(runner.seed):
-        losses: list[Tensor] = []
         try:
-            # what the backward pass needs is all there when it begins
-            with trial('the run cannot start: the first step fails'):
-                activations = peak_memory(lambda: losses.append(_loss(runner, model, data)), device)
-                losses.pop().backward()
+            for data in _batches(loader, count):
+                activations = _gradients(runner, model, data, device)
+                if learns := any(p.grad.any() for _, p in learning if p.grad is not None):
+                    break
         except UserError as error:
             if 'more than 1 value per channel' not in str(error):
                 raise
             yield Finding('step', _one_value(model, error, batch), Level.ERROR)
             return
-        learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         idle = [name for name, p in learning if p.grad is None]
-        learns = any(p.grad.any() for _, p in learning if p.grad is not None)
     if learning and not learns:
         text = 'every gradient is zero, so that nothing would be learned: is the loss that of these classes?'
         yield Finding('step', text, Level.ERROR)
@@ -58,11 +55,28 @@ def step(runner: Runner) -> Iterator[Finding]:
     yield _memory(model, activations * batch / count, batch, device)
 
 
+def _batches(loader: Any, count: int) -> Iterator[Any]:
+    """The first images, and then others, spread over the data: all of some images may be ignored."""
+    images = len(loader.dataset)
+    for first in range(0, images, -(-images // TRIES)):
+        yield loader.collate_fn([loader.dataset[SampleId((first + i) % images, 0, i)] for i in range(count)])
+
+
 def _smallest(batches: Any) -> int:
     """Images in the smallest batch of a process: the last of an epoch, where it is not left out."""
     whole = batches.batch_size
     endless = isinstance(batches.sampler, InfiniteSampler)
     return whole if endless or batches.drop_last else len(batches.sampler) % whole or whole
+
+
+def _gradients(runner: Runner, model: Any, data: Any, device: torch.device) -> float:
+    """Forward and backward; the bytes of the activations."""
+    losses: list[Tensor] = []
+    with trial('the run cannot start: the first step fails'):
+        # what the backward pass needs is all there when it begins
+        activations = peak_memory(lambda: losses.append(_loss(runner, model, data)), device)
+        losses.pop().backward()
+    return activations
 
 
 def _loss(runner: Runner, model: Any, data: Any) -> Tensor:
