@@ -1,9 +1,13 @@
 """Strides that are assumed of the maps, and those that are assumed of others."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 
-from vitdense.preflight.shapes import SIZE, _strides
+from vitdense.data.reproducible import SampleId
+from vitdense.findings import Finding
+from vitdense.preflight.shapes import SIZE, _strides, shapes
 
 HEAD = ['model.bbox_head.in_channels=8', 'train_dataloader.num_workers=0']
 
@@ -18,8 +22,8 @@ def regions(**extractors):
 
 def test_the_regions_of_a_semantic_map_are_not_those_of_the_necks_first_map():
     maps = [torch.zeros(1, 1, SIZE[0] // stride, SIZE[1] // stride) for stride in (4, 8)]
-    assert not list(_strides(regions(bbox=[4, 8], semantic_roi_extractor=[8]), maps))  # HTC's
-    (found,) = _strides(regions(bbox=[8], semantic_roi_extractor=[8]), maps)
+    assert not list(_strides(regions(bbox=[4, 8], semantic_roi_extractor=[8]), maps, SIZE))  # HTC's
+    (found,) = _strides(regions(bbox=[8], semantic_roi_extractor=[8]), maps, SIZE)
     assert found.text == 'model.bbox.featmap_strides says 8 of a map whose stride is 4'
 
 
@@ -28,3 +32,21 @@ def test_a_model_that_fails_at_its_first_samples_is_a_user_error(call):
     assert code == 2
     assert said.startswith('error: the run cannot start: the first step fails: RuntimeError: ')
     assert 'to have 8 channels, but got 16' in said
+
+
+class OneSize(nn.Conv2d):
+    """As SSD300, whose neck has no pixel left of the small image that others are tried with."""
+
+    def forward(self, image):
+        assert image.shape == (1, 3, 300, 300)
+        return [super().forward(image)]
+
+
+def test_a_network_for_images_of_one_size_is_tried_with_the_first_of_the_data():
+    model = nn.ModuleDict(dict(backbone=OneSize(3, 8, 1, stride=4)))
+    model.backbone = model['backbone']
+    dataset = {SampleId(0, 0, 0): dict(inputs=torch.zeros(3, 300, 300))}
+    runner = SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
+    (found,) = shapes(runner)
+    assert found == Finding('maps', '8 channels at 1/4')
+    assert model.training

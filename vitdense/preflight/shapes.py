@@ -8,7 +8,9 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
+from ..errors import UserError
 from ..findings import Finding, Level
 from ..trial import trial
 
@@ -17,21 +19,33 @@ SIZE = (256, 320)  # (H, W) of the image that is sent through: small, and what c
 
 def shapes(runner: Runner) -> Iterator[Finding]:
     """Channels that do not fit, and strides for which a head assumes others."""
+    try:
+        found = list(_shapes(runner, SIZE))
+    except UserError:  # of a network for images of one size, as SSD300
+        first = runner.train_dataloader.dataset[SampleId(0, 0, 0)]['inputs']
+        found = list(_shapes(runner, tuple(first.shape[-2:])))
+    yield from found
+
+
+def _shapes(runner: Runner, size: tuple[int, ...]) -> Iterator[Finding]:
+    """Those of an image of this size (H, W)."""
     model = unwrapped(runner)
     training = model.training
     model.eval()
-    with torch.no_grad():
-        image = torch.zeros(1, 3, *SIZE, device=next(model.parameters()).device)
-        with trial('the run cannot start: the backbone fails'):
-            outputs = model.backbone(image)
-            maps = _maps(outputs)
-        yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m):g}' for m in maps))
-        errors = list(_channels(model, maps))
-        if not errors and getattr(model, 'neck', None) is not None:
-            with trial('the run cannot start: the neck fails'):
-                maps = _maps(model.neck(outputs))
-    model.train(training)
-    yield from errors or _strides(model, maps)
+    try:
+        with torch.no_grad():
+            image = torch.zeros(1, 3, *size, device=next(model.parameters()).device)
+            with trial('the run cannot start: the backbone fails'):
+                outputs = model.backbone(image)
+                maps = _maps(outputs)
+            yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m, size):g}' for m in maps))
+            errors = list(_channels(model, maps))
+            if not errors and getattr(model, 'neck', None) is not None:
+                with trial('the run cannot start: the neck fails'):
+                    maps = _maps(model.neck(outputs))
+    finally:
+        model.train(training)
+    yield from errors or _strides(model, maps, size)
 
 
 def _maps(output: Any) -> list[Tensor]:
@@ -40,8 +54,8 @@ def _maps(output: Any) -> list[Tensor]:
     return [one[0] if isinstance(one, (list, tuple)) else one for one in outputs]
 
 
-def _stride(map: Tensor) -> float:
-    return round(SIZE[0] / map.shape[-2], 1)
+def _stride(map: Tensor, size: Sequence[int]) -> float:
+    return round(size[0] / map.shape[-2], 1)
 
 
 def _channels(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
@@ -85,7 +99,7 @@ def _of_head(head: nn.Module, channels: Sequence[int]) -> str:
     return '' if given == expected else f'in_channels comes to {expected}, the backbone gives {given}'
 
 
-def _strides(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
+def _strides(model: nn.Module, maps: Sequence[Tensor], size: Sequence[int]) -> Iterator[Finding]:
     """Anchors, points and regions of interest that assume other strides than the maps have."""
     for name, module in model.named_modules():
         if name.endswith('mask_head'):  # reads one map, not those of the neck
@@ -105,11 +119,10 @@ def _strides(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
             continue
         for stride, map in zip(assumed, maps, strict=False):
             across, down = stride if isinstance(stride, (list, tuple)) else (stride, stride)
-            if not (_fits(down, 0, map) and _fits(across, 1, map)):
-                text = f'model.{place} says {down:g} of a map whose stride is {_stride(map):g}'
+            if not (_fits(down, size[0], map.shape[-2]) and _fits(across, size[1], map.shape[-1])):
+                text = f'model.{place} says {down:g} of a map whose stride is {_stride(map, size):g}'
                 yield Finding('maps', text, Level.ERROR)
 
 
-def _fits(stride: float, axis: int, map: Tensor) -> bool:
-    cells = SIZE[axis] / stride
-    return math.floor(cells) <= map.shape[2 + axis] <= math.ceil(cells)
+def _fits(stride: float, pixels: int, cells: int) -> bool:
+    return math.floor(pixels / stride) <= cells <= math.ceil(pixels / stride)
