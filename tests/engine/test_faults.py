@@ -152,6 +152,18 @@ def test_an_unreadable_file_is_named(request, which, key, how):
         readable[2]
 
 
+def test_an_unreadable_file_that_is_mixed_into_others_is_named_too(coco):
+    """Which image a mosaic took, only the dataset inside it knows."""
+    mix = dict(type=mmdet.datasets.transforms.MixUp, img_scale=(64, 64))
+    coco.pipeline.transforms[1].box_type = None
+    mixed = SkipUnreadable(mmdet.datasets.MultiImageMixDataset(coco, pipeline=[mix]))
+    assert mixed[0]['img'].ndim == 3
+    path = Path(coco.get_data_info(2)['img_path'])
+    damage(path, 'text')
+    with pytest.raises(UnreadableFile, match=f'{path.name}: cannot be read: '):
+        mixed[2]
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_an_unreadable_file_is_the_same_user_error_from_a_worker(coco, make_runner, workers):
     path = Path(coco.get_data_info(3)['img_path'])

@@ -215,8 +215,9 @@ def test_the_trial_leaves_the_evaluator_as_it_was(place, monkeypatch):
     assert seen == [([], None)]
 
 
-def test_parts_of_the_validation_that_share_ids_are_an_error(place):
-    added = """
+@pytest.mark.parametrize('file', ['', 'val_evaluator.ann_file = None'], ids=['a file', 'no file'])
+def test_parts_of_the_validation_that_share_ids_are_an_error(place, file):
+    added = f"""{file}
 from mmdet.datasets import ConcatDataset
 one = val_dataloader.dataset
 val_dataloader.dataset = dict(type=ConcatDataset, datasets=[one, one])

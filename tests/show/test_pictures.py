@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from vitdense.show.pictures import SIDE, _pixels, _prediction, _truth, chosen, draw_predictions
+from vitdense.show.pictures import SIDE, _averaged, _pixels, _prediction, _truth, chosen, draw_predictions
 from vitdense.show.sheet import amounts_in
 
 
@@ -182,7 +182,7 @@ def test_a_sample_without_labels_has_no_truth():
 
 
 def draw(tmp_path, dataset, found=1):
-    remark = draw_predictions(SimpleNamespace(model=Detector(found)), dataset, tmp_path / 'out.png')
+    remark = draw_predictions(SimpleNamespace(model=Detector(found), hooks=[]), dataset, tmp_path / 'out.png')
     return remark, cv2.imread(str(tmp_path / 'out.png'))
 
 
@@ -192,6 +192,19 @@ def test_a_test_set_without_labels_is_drawn_without_ground_truth(tmp_path):
     _, pairs = draw(tmp_path, Objects([[0]] * 3))
     assert alone.shape[1] < pairs.shape[1]
     assert alone.std() > 10
+
+
+def test_the_weights_that_were_validated_are_drawn(make_runner):
+    """Of an average, and not those of the last step."""
+    runner = make_runner(custom_hooks=[dict(type='EMAHook', momentum=0.1)])
+    runner.train()
+    last = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    saved = torch.load(f'{runner.work_dir}/iter_4.pth', weights_only=False)['state_dict']
+    with _averaged(runner):
+        assert all(value.equal(saved[name]) for name, value in runner.model.state_dict().items())
+    now = runner.model.state_dict()
+    assert all(now[name].equal(value) for name, value in last.items())
+    assert any(not saved[name].equal(value) for name, value in last.items())
 
 
 @pytest.mark.parametrize('found', [0, 1])

@@ -19,7 +19,7 @@ class SkipUnreadable(DatasetWrapper):
     """A dataset that names a file that cannot be read, or skips its sample.
 
     Args:
-        dataset: MMEngine's, with `get_data_info`.
+        dataset: MMEngine's, with `get_data_info`, or around one.
         skips: how many such samples all data-loading workers together may replace by the next one; a sample
             that comes again counts once.
         folder: where `unreadable.txt` lists them.
@@ -29,6 +29,9 @@ class SkipUnreadable(DatasetWrapper):
 
     def __init__(self, dataset: Any, skips: int = 0, folder: str | Path = '.'):
         super().__init__(dataset)
+        if not hasattr(dataset, 'get_data_info') and hasattr(dataset, 'dataset'):
+            # which images its samples are mixed of, as mosaics, only the dataset inside knows
+            dataset.dataset = SkipUnreadable(dataset.dataset, skips, folder)
         self.left = Value('q', skips)
         self.skipped = RawArray('b', len(dataset) if skips else 0)
         self.list = Path(folder, UNREADABLE_FILE)

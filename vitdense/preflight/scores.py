@@ -72,14 +72,20 @@ def _scores(loader: DataLoader, evaluator: Any) -> Iterator[Finding]:
         yield Finding(
             'scored', f'drop_last=True leaves {plural(dropped, "image")} out of the score', Level.WARNING
         )
-    ignored = getattr(leaf_datasets(loader.dataset)[0], 'ignore_index', None)
+    dataset: Any = loader.dataset
+    ignored = getattr(leaf_datasets(dataset)[0], 'ignore_index', None)
     for metric in _scoring(evaluator):
         own = getattr(metric, 'ignore_index', ignored)
         if ignored is not None and own != ignored:
             text = f'{type(metric).__name__}.ignore_index is {own}, the data ignore {ignored}'
             yield Finding('ignored', text, Level.ERROR)
-        if (file := getattr(metric, '_coco_api', None)) is not None:
-            yield from _against_file(loader.dataset, file)
+        if hasattr(metric, '_coco_api'):  # by the ids of images
+            ids = {dataset.get_data_info(index)['img_id'] for index in range(len(dataset))}
+            if twice := len(dataset) - len(ids):
+                text = f'{twice} of the {len(dataset)} images that are loaded have the id of another'
+                yield Finding('scored', f'{text}: the score mixes them up', Level.ERROR)
+            elif metric._coco_api is not None:
+                yield from _against_file(dataset, metric._coco_api)
 
 
 def _scoring(evaluator: Any) -> list[Any]:
@@ -106,10 +112,6 @@ def _against_file(dataset: Any, file: Any) -> Iterator[Finding]:
         text = f'label {label} is {name!r} in the data and {category!r} there'
         yield _of_evaluator(text, Level.ERROR)
     loaded = {info['img_id']: info for info in map(dataset.get_data_info, range(len(dataset)))}
-    if twice := len(dataset) - len(loaded):
-        text = f'{twice} of the {len(dataset)} images that are loaded have the id of another'
-        yield _of_evaluator(text, Level.ERROR)
-        return
     unknown = [number for number in loaded if number not in file.imgs]
     if unknown:
         some = first_few(Path(loaded[number]['img_path']).name for number in unknown)
@@ -216,6 +218,8 @@ def _evaluate(evaluator: Any, data: Any, samples: Sequence[Any]) -> None:
     for metric in trial.metrics:
         if hasattr(metric, 'img_ids'):  # of COCO's metric, which else scores all images
             metric.img_ids = [sample.img_id for sample in samples]
+        elif hasattr(metric, 'ann_file'):  # which CrowdHuman's pairs with all images, in its order
+            continue
         metric.compute_metrics(metric.results)
 
 

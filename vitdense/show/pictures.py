@@ -1,7 +1,7 @@
 """The model's predictions beside the ground truth, as one picture at the end of a run."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import cv2
 import mmcv
 import numpy as np
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
@@ -39,12 +40,26 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> str:
     model.eval()
     least = SCORE_OF_REGIONS if hasattr(model, 'roi_head') else SCORE
     labels, palette = drawable_labels(classes_of(dataset)), palette_of(dataset)
-    shown = [_predicted(model, item, least) for item in chosen(dataset, len(palette))]
+    with _averaged(runner):
+        shown = [_predicted(model, item, least) for item in chosen(dataset, len(palette))]
     save_sheet(path, shown, labels, palette, least)
     if not labels.undrawable:
         return ''
     names = first_few((f'{index} {name}' for index, name in labels.undrawable.items()), 20)
     return f'no font on this system can draw these names, classes are numbered: {names}'
+
+
+@contextmanager
+def _averaged(runner: Runner) -> Iterator[None]:
+    """With the weights that were validated and saved, where MMEngine's EMAHook averages them."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+    for hook in hooks:
+        hook.before_val_epoch(runner)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.after_val_epoch(runner)
 
 
 def chosen(dataset: Any, classes: int) -> Iterator[Any]:
