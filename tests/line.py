@@ -3,6 +3,7 @@
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -17,6 +18,31 @@ class Line(BaseModel):
     def forward(self, x, y, mode):
         answer = self.backbone(x)
         return dict(loss_line=((answer - y) ** 2).mean()) if mode == 'loss' else list(answer)
+
+
+class TwoOptimizers:
+    """One for weights, one for biases, as a GAN has them."""
+
+    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+        pass
+
+    def __call__(self, model):
+        kinds = dict(weight=torch.optim.SGD, bias=torch.optim.AdamW)
+        named = model.backbone.named_parameters()
+        return OptimWrapperDict(
+            **{name: OptimWrapper(kinds[name]([parameter], lr=0.1)) for name, parameter in named}
+        )
+
+
+class LineOfTwo(Line):
+    def train_step(self, data, optim_wrapper):
+        loss = self(**data, mode='loss')['loss_line']
+        for one in optim_wrapper.values():
+            one.zero_grad()
+        loss.backward()
+        for one in optim_wrapper.values():
+            one.step()
+        return dict(loss=loss)
 
 
 class Points(Dataset):

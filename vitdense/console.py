@@ -99,6 +99,12 @@ def plural(count: int, noun: str) -> str:
     return f'{count or "no"} {noun}' + ('' if count in (0, 1) else 's')
 
 
+def spread(values: list[float], form: str) -> str:
+    """One number, or the least and the greatest of several."""
+    least, greatest = min(values), max(values)
+    return f'{least:{form}}' if least == greatest else f'{least:{form}} to {greatest:{form}}'
+
+
 def display_path(path: str | Path) -> str:
     """A path as a person would type it: relative to the working folder where it lies inside."""
     path = Path(path).absolute()

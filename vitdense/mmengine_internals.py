@@ -3,10 +3,12 @@
 `VitdenseRunner` overrides one private method besides, `_init_model_weights`.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.optim import OptimWrapperDict
 from mmengine.utils import is_installed
 from torch import nn
 
@@ -52,9 +54,20 @@ def set_iterator_epoch(iterator: Any, epoch: int) -> None:
     iterator._epoch = epoch
 
 
+def optim_wrappers(optim_wrapper: Any) -> dict[str, Any]:
+    """A run's one, under no name, or its several."""
+    return getattr(optim_wrapper, 'optim_wrappers', None) or {'': optim_wrapper}
+
+
 def accumulated_batches(optim_wrapper: Any) -> int:
     """How many batches make an optimizer step."""
-    return getattr(optim_wrapper, '_accumulative_counts', 1)
+    return max(getattr(one, '_accumulative_counts', 1) for one in optim_wrappers(optim_wrapper).values())
+
+
+def optim_context(optim_wrapper: Any, model: nn.Module) -> AbstractContextManager:
+    """In which a step computes; a model with several optimizers has to enter it itself."""
+    several = isinstance(optim_wrapper, OptimWrapperDict)
+    return nullcontext() if several else optim_wrapper.optim_context(model)
 
 
 def records_initialization(module: nn.Module) -> bool:

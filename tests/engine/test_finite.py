@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 import torch
+from line import LineOfTwo, TwoOptimizers
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import PolygonMasks
@@ -65,6 +66,16 @@ def test_a_nan_gradient_stops_the_run_before_the_step_too(make_runner, tmp_path)
     assert all(map(math.isnan, record['gradients'].values()))
     assert torch.isfinite(weights(runner)).all()
     assert not (tmp_path / 'run/iter_2.pth').exists()
+
+
+def test_of_several_optimizers_none_takes_the_step(make_runner):
+    own = dict(model=LineOfTwo(), optim_wrapper=dict(constructor=TwoOptimizers))
+    runner = make_runner(**own)
+    runner.model.backbone.weight.register_hook(lambda gradient: gradient * math.nan)
+    before = weights(runner)
+    with pytest.raises(NotFinite, match=r'iteration 1: the gradient is not finite: backbone\.weight nan; '):
+        runner.train()
+    assert torch.equal(weights(runner), before)
 
 
 def test_a_full_disk_does_not_hide_the_nan_loss(make_runner, tmp_path):

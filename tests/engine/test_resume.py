@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from line import Line, loader
+from line import Line, LineOfTwo, TwoOptimizers, loader
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper, OptimWrapperDict
 from small import CONFIGS
 
 from vitdense.checkpoint import SAFE_GLOBALS, read
@@ -76,31 +75,6 @@ def test_differences_do_not_run_the_text_of_a_config(tmp_path):
 
 
 MOMENTUM = dict(type='SGD', lr=0.1, momentum=0.9)
-
-
-class TwoOptimizers:
-    """One for weights, one for biases, as a GAN has them."""
-
-    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
-        pass
-
-    def __call__(self, model):
-        kinds = dict(weight=torch.optim.SGD, bias=torch.optim.AdamW)
-        named = model.backbone.named_parameters()
-        return OptimWrapperDict(
-            **{name: OptimWrapper(kinds[name]([parameter], lr=0.1)) for name, parameter in named}
-        )
-
-
-class LineOfTwo(Line):
-    def train_step(self, data, optim_wrapper):
-        loss = self(**data, mode='loss')['loss_line']
-        for one in optim_wrapper.values():
-            one.zero_grad()
-        loss.backward()
-        for one in optim_wrapper.values():
-            one.step()
-        return dict(loss=loss)
 
 
 OPTIONS = {

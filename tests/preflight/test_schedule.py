@@ -1,12 +1,13 @@
 """The learning rate over a run, computed ahead, is that of the run; what is odd about it is a warning."""
 
 import pytest
-from line import loader
+from line import LineOfTwo, TwoOptimizers
 from mmengine.hooks import Hook
 
 from vitdense.findings import Level
-from vitdense.preflight.origin import resumable
+from vitdense.preflight.origin import batch_size, resumable
 from vitdense.preflight.schedule import learning_rates, schedule
+from vitdense.preflight.step import step
 
 LINEAR = dict(type='LinearLR', by_epoch=False, start_factor=0.25, begin=0, end=4)
 COSINE = dict(type='CosineAnnealingLR', by_epoch=False, begin=4, end=16)
@@ -132,37 +133,20 @@ def test_a_plateau_is_not_foretold(train):
     assert [finding.level for finding in seen.found] == [Level.FACT]
 
 
-def test_several_optimizers_have_a_line_each(make_runner):
-    from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
-    from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+def test_several_optimizers_have_a_line_each_and_are_tried_as_one(make_runner):
+    class Asked(Hook):
+        def before_train(self, runner):
+            runner.cfg.auto_scale_lr = dict(base_batch_size=16)
+            found.extend(list(check(runner)) for check in (schedule, step, batch_size))
 
-    class Two:
-        def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
-            pass
-
-        def __call__(self, model):
-            build = DefaultOptimWrapperConstructor(
-                dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
-            )
-            return OptimWrapperDict(a=build(model.backbone))
-
-    OPTIM_WRAPPER_CONSTRUCTORS.register_module(name='Two', module=Two, force=True)
-    from line import Line
-
-    class Steps(Line):
-        def train_step(self, data, optim_wrapper):
-            return super().train_step(data, optim_wrapper['a'])
-
-    seen = Seen()
-    seen.before_train_iter = lambda *words, **more: None
-    make_runner(
-        model=Steps(),
-        optim_wrapper=dict(constructor='Two'),
-        param_scheduler=dict(a=[LINEAR]),
-        custom_hooks=[seen],
-        train_dataloader=loader(1),
-    ).train()
-    assert seen.found[0].text.startswith('a: 0.025 at first, ')
+    found = []
+    own = dict(optim_wrapper=dict(constructor=TwoOptimizers), param_scheduler=dict(weight=[LINEAR], bias=[]))
+    make_runner(model=LineOfTwo(), custom_hooks=[Asked()], **own).train()
+    (weight, _, bias), (memory,), (recipe,) = found
+    assert weight.text.startswith('weight: 0.025 at first, ')
+    assert bias.text == 'bias: 0.1 throughout'
+    assert memory.label == 'memory'
+    assert recipe.text.endswith('learning rate 0.1 → 0.00625')
 
 
 def test_what_a_resumed_run_would_lack_is_said_at_the_start(make_runner, monkeypatch):

@@ -18,6 +18,7 @@ from ..console import display_path, make_console, say
 from ..data.batch import plain
 from ..errors import NotFinite
 from ..findings import first_few
+from ..mmengine_internals import optim_wrappers
 from .processes import unwrapped
 
 FOLDER = 'not_finite'
@@ -39,8 +40,7 @@ class FiniteHook(Hook):
         self.batch: Any = None
 
     def before_train(self, runner: Runner) -> None:
-        model, optimizer = unwrapped(runner), runner.optim_wrapper
-        parse, update, step = model.parse_losses, optimizer.update_params, optimizer.step
+        model, parse = unwrapped(runner), unwrapped(runner).parse_losses
         losses: dict[str, Tensor] = {}
 
         def parse_losses(raw: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -49,15 +49,20 @@ class FiniteHook(Hook):
             losses.update((name, value.detach()) for name, value in by_name.items())
             return total, by_name
 
+        model.parse_losses = parse_losses
+        for optimizer in optim_wrappers(runner.optim_wrapper).values():
+            self._watch(runner, model, optimizer, losses)
+
+    def _watch(self, runner: Runner, model: Any, optimizer: Any, losses: Mapping[str, Tensor]) -> None:
+        update, step = optimizer.update_params, optimizer.step
+
         def update_params(loss: Tensor, *args: Any, **kwargs: Any) -> None:
             bad = ~torch.isfinite(loss.detach())
             if not _anywhere(bad):
                 update(loss, *args, **kwargs)
                 return
-            where = 'in another process'
-            if bad:
-                where = _not_finite(losses) + self._save(runner, losses, _gradients_of(loss, model))
-            self._skip(runner, f'the loss is not finite: {where}')
+            gradients = _gradients_of(loss, model) if bad else {}
+            self._skip(runner, 'the loss is not finite', bad, losses, losses, gradients)
 
         def take_step(**kwargs: Any) -> None:
             gradients = {name: _local(p.grad) for name, p in model.named_parameters() if p.grad is not None}
@@ -65,13 +70,11 @@ class FiniteHook(Hook):
             if not _anywhere(bad):
                 step(**kwargs)
                 return
-            where = 'in another process'
-            if bad:
-                norms = {name: float(gradient.norm()) for name, gradient in gradients.items()}
-                where = _not_finite(norms) + self._save(runner, losses, norms)
-            self._skip(runner, f'the loss is finite, its gradient is not: {where}')
+            norms = {name: float(gradient.norm()) for name, gradient in gradients.items()}
+            what = 'the loss is finite, its gradient is not' if losses else 'the gradient is not finite'
+            self._skip(runner, what, bad, norms, losses, norms)
 
-        model.parse_losses, optimizer.update_params = parse_losses, update_params
+        optimizer.update_params = update_params
         scaler = getattr(optimizer, 'loss_scaler', None)
         if scaler is None or not scaler.is_enabled():
             optimizer.step = take_step
@@ -90,8 +93,11 @@ class FiniteHook(Hook):
             return f'; the batch could not be written to {display_path(path)}: {str(error).splitlines()[0]}'
         return f'; batch, losses and gradient norms in {display_path(path)}'
 
-    def _skip(self, runner: Runner, which: str) -> None:
-        what = f'iteration {runner.iter + 1}: {which}'
+    def _skip(
+        self, runner: Runner, which: str, bad: Tensor, values: Mapping, losses: Mapping, gradients: Mapping
+    ) -> None:
+        here = _not_finite(values) + self._save(runner, losses, gradients) if bad else 'in another process'
+        what = f'iteration {runner.iter + 1}: {which}: {here}'
         if not self.left:
             raise NotFinite(what)
         self.left -= 1

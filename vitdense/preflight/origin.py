@@ -8,11 +8,11 @@ from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import Runner
 
 from ..config.text import differences
-from ..console import display_path, plural
+from ..console import display_path, plural, spread
 from ..data.dataset import classes_of
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
-from ..mmengine_internals import accumulated_batches, is_resuming
+from ..mmengine_internals import accumulated_batches, is_resuming, optim_wrappers
 from ..weights import Start
 
 
@@ -85,11 +85,11 @@ def batch_size(runner: Runner) -> Iterator[Finding]:
         return
     if size == base:
         return
-    rate = wrapper.optimizer.defaults['lr']
-    scaled = rate * size / accumulated_batches(wrapper) / base  # MMEngine does not count accumulated batches
+    rates = [one.optimizer.defaults['lr'] for one in optim_wrappers(wrapper).values()]
+    factor = size / accumulated_batches(wrapper) / base  # MMEngine does not count accumulated batches
     text = (
         f'batch size {size}, schedule tuned for batch size {base}; auto_scale_lr.enable=True would scale the '
-        f'learning rate {rate:g} → {scaled:g}'
+        f'learning rate {spread(rates, "g")} → {spread([rate * factor for rate in rates], "g")}'
     )
     yield Finding('recipe', text, Level.WARNING)
 

@@ -9,6 +9,7 @@ from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..findings import Finding, Level
+from ..mmengine_internals import optim_wrappers
 
 ZERO_SHARE = 0.1  # of a run with a learning rate of 0, above which is a warning
 WARM_UP_SHARE = 0.5  # of a run that a warm-up takes, above which is a warning
@@ -117,10 +118,7 @@ def learning_rates(runner: Runner, optimizer: Any, schedulers: Sequence[Any]) ->
 
 def _optimizers(runner: Runner) -> Iterator[tuple[str, Any, Sequence[Any]]]:
     """Each optimizer with its schedulers, and before it its name where there are several."""
-    wrapper, schedulers = runner.optim_wrapper, runner.param_schedulers
-    if not (several := getattr(wrapper, 'optim_wrappers', None)):
-        yield '', wrapper, schedulers or []
-        return
-    for name, one in several.items():
-        own = schedulers.get(name, []) if isinstance(schedulers, dict) else []
-        yield f'{name}: ', one, own
+    schedulers = runner.param_schedulers
+    for name, wrapper in optim_wrappers(runner.optim_wrapper).items():
+        own = schedulers.get(name, []) if isinstance(schedulers, dict) else schedulers or []
+        yield f'{name}: ' if name else '', wrapper, own

@@ -17,6 +17,7 @@ from ..data.reproducible import SampleId
 from ..data.unreadable import UnreadableFile
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
+from ..mmengine_internals import optim_context
 from ..trial import trial
 from ..weights import classes_in
 from .data import head_outputs
@@ -187,7 +188,7 @@ def validation_batch(runner: Runner) -> Iterator[Finding]:
     try:
         with trial('the run cannot start: the first validation fails'), torch.no_grad():
             data = loader.collate_fn(_unlike(dataset, count))
-            with runner.optim_wrapper.optim_context(model):
+            with optim_context(runner.optim_wrapper, model):
                 samples = model.val_step(data)
             _evaluate(runner.val_loop.evaluator, data, samples)
     except UnreadableFile as error:

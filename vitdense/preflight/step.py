@@ -17,6 +17,7 @@ from ..engine.processes import unwrapped
 from ..errors import UserError
 from ..findings import Finding, Level, first_few
 from ..memory import peak_memory
+from ..mmengine_internals import optim_context
 from ..trial import trial
 
 IMAGES = 2  # enough for a batch norm, and few enough for any machine
@@ -80,7 +81,7 @@ def _gradients(runner: Runner, model: Any, data: Any, device: torch.device) -> f
 
 
 def _loss(runner: Runner, model: Any, data: Any) -> Tensor:
-    with runner.optim_wrapper.optim_context(model):
+    with optim_context(runner.optim_wrapper, model):
         ready = model.data_preprocessor(data, True)
         losses = model(**ready, mode='loss') if isinstance(ready, dict) else model(*ready, mode='loss')
         return model.parse_losses(losses)[0]

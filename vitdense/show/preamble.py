@@ -13,12 +13,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops
-from ..console import display_path, plural
+from ..console import display_path, plural, spread
 from ..data.dataset import classes_of, leaf_datasets
 from ..engine.precision import is_compiled
 from ..engine.processes import unwrapped
 from ..findings import first_few
-from ..mmengine_internals import accumulated_batches, checkpoint_source, is_resuming
+from ..mmengine_internals import accumulated_batches, checkpoint_source, is_resuming, optim_wrappers
 
 
 def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
@@ -106,14 +106,7 @@ def group_values(optim_wrapper: Any, *keys: str) -> list[float]:
 
 def _optimizers(optim_wrapper: Any) -> list[Any]:
     """One, or of a config with several optimizers all of them."""
-    several = getattr(optim_wrapper, 'optim_wrappers', None)
-    return [wrapper.optimizer for wrapper in (several or {'': optim_wrapper}).values()]
-
-
-def spread(values: list[float], form: str) -> str:
-    """One number, or the least and the greatest of several."""
-    least, greatest = min(values), max(values)
-    return f'{least:{form}}' if least == greatest else f'{least:{form}} to {greatest:{form}}'
+    return [wrapper.optimizer for wrapper in optim_wrappers(optim_wrapper).values()]
 
 
 def _norms(model: torch.nn.Module) -> str:

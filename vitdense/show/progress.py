@@ -21,8 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ..console import plural, say
-from .preamble import group_values, preamble, spread
+from ..console import plural, say, spread
+from .preamble import group_values, preamble
 from .scores import score_tables
 
 SECONDS_BETWEEN_LINES = 15  # where there is no terminal
