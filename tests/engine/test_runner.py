@@ -312,6 +312,18 @@ def test_a_resumed_run_knows_the_best_score_and_ends_with_the_same_weights(make_
         assert torch.equal(resumed.model.state_dict()[name], tensor)
 
 
+def test_a_best_checkpoint_of_the_same_name_is_the_new_one(make_runner, tmp_path):
+    """As of a hook that counts epochs in a run that counts iterations: its epoch is 0 to the end."""
+    hooks = best_hooks()
+    hooks['checkpoint'].update(by_epoch=True)
+    evaluator = dict(type=Given, values=(0.2, 0.3))
+    runner = make_runner(tmp_path / 'run', default_hooks=hooks, val_evaluator=evaluator)
+    runner.train()
+    (best,) = (tmp_path / 'run').glob('best_*.pth')
+    assert best == Path(runner.message_hub.get_info('best_ckpt'))
+    assert read(best, allow=SAFE_GLOBALS)['message_hub']['runtime_info']['best_score'] == 0.3
+
+
 @pytest.mark.parametrize('moved', [True, False], ids=['the folder was renamed', 'resumed in another folder'])
 @pytest.mark.parametrize(('score', 'best'), [(0.4, 2), (0.6, 4)], ids=['worse', 'better'])
 def test_the_best_checkpoint_of_a_run_follows_it_and_that_of_another_stays(

@@ -1,5 +1,6 @@
 """A signal ends a training after its iteration, with a checkpoint and the exit code that shells use."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -76,6 +77,17 @@ def test_a_second_signal_stops_at_once_but_not_the_echo_of_the_first(number, err
         monkeypatch.setattr(time, 'monotonic', lambda: hook.when + 1.01 * ECHO)
         with pytest.raises(error):
             os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_a_run_forks_ends_by_a_signal(number):
+    """As those of a pool, which MMDetection's VOCMetric waits for."""
+    with StopHook().listening():
+        child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+        child.start()
+        os.kill(child.pid, number)
+        child.join(20)
+    assert child.exitcode == -number
 
 
 class Signals(Hook):

@@ -109,8 +109,11 @@ class SafeCheckpointHook(CheckpointHook):
         self.file_backend.remove = previous.append
         super()._save_best_checkpoint(runner, metrics)
         self.file_backend.remove = remove
+        known = runner.message_hub.runtime_info
+        best = {known[key] for key in known if key.startswith('best_ckpt')}
         for path in previous:
-            if Path(path).absolute().parent == Path(self.out_dir).absolute():  # not of a run resumed from
+            # not of a run resumed from, and not what has just been written under the same name
+            if Path(path).absolute().parent == Path(self.out_dir).absolute() and path not in best:
                 remove(path)
 
     def _remove_surplus(self) -> None:

@@ -4,6 +4,7 @@ Clusters send SIGTERM before they take a machine away. A second signal stops at 
 first: torchrun forwards to its processes what a terminal or a cluster has sent them, too.
 """
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ class StopHook(Hook):
     priority = 'LOWEST'  # after the checkpoint hook
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         self.received = 0  # the signal's number
         self.when = 0.0
 
@@ -44,6 +46,9 @@ class StopHook(Hook):
                 signal.signal(number, handler)
 
     def _receive(self, number: int, frame: Any) -> None:
+        if os.getpid() != self.process:  # a child of it, as in the pool of MMDetection's VOCMetric, is ended
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         now = time.monotonic()
         if self.received and now - self.when > ECHO:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
