@@ -2,12 +2,14 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from small import workplace
 
 from vitdense.data import sample
+from vitdense.preflight.data import other_names
 
 ROOT = sample.root() / 'coco'
 FILE = ROOT / 'annotations/instances_val2017.json'
@@ -188,6 +190,55 @@ def test_objects_without_outline_are_found_in_every_split_before_the_run(place, 
 def test_a_validation_that_would_fail_is_found_before_the_run(place):
     code, _, err = place.check("val_evaluator.metric = ['bbox', 'segm']\n")  # of a detector without masks
     assert (code, 'the first validation fails' in err, 'Traceback' in err) == (2, True, False)
+
+
+EARLY = "custom_hooks = [dict(type='EarlyStoppingHook', monitor='{}', rule='greater')]\n"
+PLATEAU = (
+    'from mmengine.optim import ReduceOnPlateauLR\n'
+    "param_scheduler = [dict(type=ReduceOnPlateauLR, monitor='{}', rule='greater', by_epoch=True)]\n"
+)
+BEST = "default_hooks.checkpoint.update(save_best='{}', rule='greater')\n"
+
+
+@pytest.mark.parametrize('added', [EARLY, PLATEAU, BEST], ids=['early stopping', 'plateau', 'best'])
+@pytest.mark.parametrize(('name', 'code'), [('coco/bbox_mAP_50', 0), ('coco/bbox_map', 2)])
+def test_what_waits_for_a_score_that_no_validation_has_stops_the_run(place, added, name, code):
+    outcome, _, err = place.check(added.format(name))
+    assert outcome == code
+    assert ("is 'coco/bbox_map', a validation has coco/bbox_mAP, " in err) == bool(code)
+
+
+def test_a_checkpoint_hook_that_counts_epochs_in_a_run_of_iterations_is_a_warning(place):
+    loop = (
+        'from mmengine.runner import IterBasedTrainLoop\n'
+        'train_cfg = dict(type=IterBasedTrainLoop, max_iters=40, val_interval=20)\n'
+        'default_hooks.checkpoint.update(by_epoch={}, interval=20)\n'
+    )
+    for by_epoch, warnings in ((True, 1), (False, 0)):
+        code, out, _ = place.check(loop.format(by_epoch))
+        assert (code, len(lines(out, 'saved'))) == (0, warnings)
+
+
+def test_objects_of_another_name_than_the_classes_are_told(tmp_path):
+    """MMDetection's VOC dataset leaves them out."""
+    from mmdet.datasets import XMLDataset
+
+    box = '<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax></bndbox>'
+    objects = ''.join(f'<object><name>{name}</name>{box}</object>' for name in ('red', 'blue', 'Blue'))
+    for folder in ('Annotations', 'JPEGImages'):
+        (tmp_path / folder).mkdir()
+    (tmp_path / 'Annotations/a.xml').write_text(
+        f'<annotation><size><width>9</width><height>9</height></size>{objects}</annotation>'
+    )
+    (tmp_path / 'all.txt').write_text('a\n')
+    dataset = XMLDataset(
+        data_root=str(tmp_path),
+        ann_file='all.txt',
+        data_prefix=dict(sub_data_root=''),
+        metainfo=dict(classes=('red', 'Blue')),
+    )
+    (found,) = other_names(SimpleNamespace(train_dataloader=SimpleNamespace(dataset=dataset)))
+    assert found.text == "objects whose name is no class are background: 1 'blue' (is 'Blue' meant?)"
 
 
 def test_a_missing_image_of_the_validation_is_told_without_advice_that_does_not_help(place, tmp_path):

@@ -28,7 +28,7 @@ def compare_categories(classes: Sequence[str], names: Sequence[str]) -> Category
     in the file's order, without a word.
     """
     extra = [name for name in dict.fromkeys(names) if name not in classes]
-    missing = [(name, _nearest(name, extra)) for name in classes if name not in names]
+    missing = [(name, nearest(name, extra)) for name in classes if name not in names]
     repeated = sorted({name for name in names if names.count(name) > 1})
     known = [name for name in dict.fromkeys(names) if name in classes]
     present = [name for name in classes if name in names]
@@ -37,7 +37,7 @@ def compare_categories(classes: Sequence[str], names: Sequence[str]) -> Category
     return CategoryDifferences(missing, repeated, reordered, extra)
 
 
-def _nearest(name: str, others: Sequence[str]) -> str:
+def nearest(name: str, others: Sequence[str]) -> str:
     """As a person would mistake one name for another: without a look at upper and lower case."""
     lower = {other.lower(): other for other in others}
     near = difflib.get_close_matches(name.lower(), lower, 1)

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner import Runner
 
 from ..console import display_path
+from ..data.categories import nearest
 from ..data.dataset import classes_of, leaf_datasets
 from ..data.lessons import NOTHING, ONE_CLASS, judge
 from ..data.reproducible import SampleId
@@ -18,10 +20,10 @@ from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import chosen_indices
 from ..trial import trial
+from .label_maps import pixels_of_classes
 
 SAMPLES = 32  # as the pipeline gives them, augmented and cropped
-WHOLE_MAPS = 256  # label maps that are looked at where the samples show one class alone
-OUTLINES = 5000  # images of which the outlines are looked for, spread over a dataset
+MOST = 5000  # images of which the annotations are looked through, spread over a dataset
 
 
 def classes(runner: Runner) -> Iterator[Finding]:
@@ -94,7 +96,7 @@ def labels(runner: Runner) -> Iterator[Finding]:
     verdict = judge(names, [seen[label] for label in range(len(names))], pixels)
     whole = count == len(dataset)  # a part shows less than there is
     if verdict and verdict[0] is ONE_CLASS:  # as a crop does
-        maps = list(_until_a_second_class(dataset, len(names)))
+        maps = list(pixels_of_classes(dataset, len(names)))
         count, whole = len(maps), len(maps) == len(dataset)
         verdict = judge(names, np.sum(maps, 0).tolist(), True) if maps else None
     if seen:
@@ -111,24 +113,6 @@ def labels(runner: Runner) -> Iterator[Finding]:
         yield Finding('labels', text, kind.level if whole else Level.WARNING)
 
 
-def _until_a_second_class(dataset: Any, classes: int) -> Iterator[np.ndarray]:
-    """Pixels of each class in label maps as they are loaded, spread over a dataset."""
-    total = np.zeros(classes, np.int64)
-    maps = [(leaf, index) for leaf in leaf_datasets(dataset) for index in range(len(leaf))]
-    for leaf, index in maps[:: -(-len(maps) // WHOLE_MAPS)]:
-        results = leaf.get_data_info(index)
-        for transform in leaf.pipeline.transforms:
-            results = transform(results)
-            if 'gt_seg_map' in results:
-                labels = results['gt_seg_map']
-                found = np.bincount(labels[(labels >= 0) & (labels < classes)], minlength=classes)
-                yield found
-                total += found
-                break
-        if np.count_nonzero(total) > 1:
-            return
-
-
 def _named(dataset: Any, index: int) -> str:
     """A sample, by its file."""
     info = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
@@ -142,7 +126,7 @@ def masks(runner: Runner) -> Iterator[Finding]:
             transforms = getattr(getattr(leaf, 'pipeline', None), 'transforms', ())
             if not any(getattr(transform, 'with_mask', False) for transform in transforms):
                 continue
-            step = -(-len(leaf) // OUTLINES)
+            step = -(-len(leaf) // MOST)
             infos = (leaf.get_data_info(index) for index in range(0, len(leaf), step))
             lacking = [
                 _name(info)
@@ -165,6 +149,33 @@ def left_out(runner: Runner) -> Iterator[Finding]:
             text = f'{whole - len(leaf)} of {whole} images are not trained on, by filter_cfg ({words})'
             level = Level.WARNING if 2 * len(leaf) < whole else Level.FACT
             yield Finding('filter', f'{display_path(leaf.ann_file)}: {text}', level)
+
+
+def other_names(runner: Runner) -> Iterator[Finding]:
+    """Objects of names that are no class, which MMDetection's VOC dataset leaves out; COCO's are an error."""
+    for leaf in leaf_datasets(runner.train_dataloader.dataset):
+        if not hasattr(leaf, 'cat2label'):
+            continue
+        classes = classes_of(leaf)
+        spread = range(0, len(leaf), max(1, len(leaf) // MOST))
+        files = (leaf.get_data_info(index).get('xml_path') for index in spread)
+        names = Counter(
+            one.text or ''
+            for file in files
+            if file
+            for one in ElementTree.parse(file).iterfind('object/name')
+        )
+        other = [
+            f'{count} {name!r}{_meant(name, classes)}' for name, count in names.items() if name not in classes
+        ]
+        if other:
+            text = f'objects whose name is no class are background: {first_few(other)}'
+            yield Finding('filter', text, Level.WARNING)
+
+
+def _meant(name: str, classes: Sequence[str]) -> str:
+    near = nearest(name, classes)
+    return f' (is {near!r} meant?)' if near else ''
 
 
 def epochs(runner: Runner) -> Iterator[Finding]:

@@ -11,19 +11,20 @@ from ..console import say
 from ..engine.processes import unsharded, unwrapped
 from ..errors import PreflightPassed, UserError
 from ..findings import Finding, Level
-from .data import classes, epochs, ignore_index, labels, left_out, masks
+from .data import classes, epochs, ignore_index, labels, left_out, masks, other_names
+from .label_maps import left_out_maps, test_label_maps, validation_label_maps
 from .origin import batch_size, loaded_weights, resumable, resumed_config
 from .schedule import schedule
 from .scores import (
     checkpoint_classes,
     test_heads,
     test_scores,
-    validation_batch,
     validation_scores,
 )
 from .shapes import shapes
 from .step import step
 from .untouched import untouched
+from .validation import saved, validation_batch
 
 Check = Callable[[Runner], Iterator[Finding]]
 
@@ -33,6 +34,8 @@ CHECKS: list[Check] = [
     classes,
     ignore_index,
     left_out,
+    left_out_maps,
+    other_names,
     masks,
     labels,
     shapes,
@@ -41,11 +44,13 @@ CHECKS: list[Check] = [
     resumable,
     batch_size,
     schedule,
+    saved,
     validation_scores,
+    validation_label_maps,
     step,
     validation_batch,
 ]
-TEST_CHECKS: list[Check] = [checkpoint_classes, test_heads, test_scores]
+TEST_CHECKS: list[Check] = [checkpoint_classes, test_heads, test_scores, test_label_maps]
 STYLES = {Level.FACT: ('bold', ''), Level.WARNING: ('bold yellow', 'warning: ')}
 
 

@@ -1,29 +1,19 @@
 """What would make a score meaningless: classes, images or annotations that are not those of the data."""
 
-import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..console import plural
 from ..data.categories import compare_categories
 from ..data.dataset import classes_of, leaf_datasets
-from ..data.reproducible import SampleId
-from ..data.unreadable import UnreadableFile
-from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
-from ..mmengine_internals import optim_context
-from ..trial import trial
 from ..weights import classes_in
 from .data import head_outputs
-
-BATCH = 4  # images of the validation that are tried together
-CANDIDATES = 16  # of which they are taken, so that their sizes differ if they do
 
 
 def checkpoint_classes(runner: Runner) -> Iterator[Finding]:
@@ -174,56 +164,3 @@ def _annotated(file: Any, image: Any, classes: Sequence[str]) -> Counter:
         if name in classes and not odd:
             objects[name, round(x), round(y), round(x + w), round(y + h)] += 1
     return objects
-
-
-def validation_batch(runner: Runner) -> Iterator[Finding]:
-    """One batch of the validation through model and evaluator, which would else fail after hours."""
-    loader = runner.val_dataloader
-    if not loader:
-        return
-    model, dataset = unwrapped(runner), loader.dataset
-    count = min(BATCH, loader.batch_sampler.batch_size, len(dataset))
-    training = model.training
-    model.eval()
-    try:
-        with trial('the run cannot start: the first validation fails'), torch.no_grad():
-            data = loader.collate_fn(_unlike(dataset, count))
-            with optim_context(runner.optim_wrapper, model):
-                samples = model.val_step(data)
-            _evaluate(runner.val_loop.evaluator, data, samples)
-    except UnreadableFile as error:
-        text = f'{error}: the validation needs it, --skip-unreadable is for training'
-        yield Finding('val', text, Level.ERROR)
-    finally:
-        model.train(training)
-
-
-def _unlike(dataset: Any, count: int) -> list[Any]:
-    """Some samples of a dataset, of different sizes if there are: a model may refuse them in one batch."""
-    total, some = len(dataset), CANDIDATES // 2 if count > 1 else 1
-    places = sorted({*range(min(some, total)), *(i * total // some for i in range(some))})  # and not in step
-    samples = [dataset[SampleId(place, 0, place)] for place in places]
-    by_size = {str(getattr(one.get('inputs'), 'shape', '')): one for one in samples if isinstance(one, dict)}
-    rest = [one for one in samples if all(one is not other for other in by_size.values())]
-    return [*by_size.values(), *rest][:count]
-
-
-def _evaluate(evaluator: Any, data: Any, samples: Sequence[Any]) -> None:
-    """Score a batch with copies of the metrics that write nothing."""
-    trial = copy.copy(evaluator)
-    metrics = getattr(evaluator, 'metrics', [])
-    trial.metrics = [copy.copy(metric) for metric in metrics if not _writes(metric)]
-    for metric in trial.metrics:
-        metric.results = []
-    trial.process(data_samples=samples, data_batch=data)
-    for metric in trial.metrics:
-        if hasattr(metric, 'img_ids'):  # of COCO's metric, which else scores all images
-            metric.img_ids = [sample.img_id for sample in samples]
-        elif hasattr(metric, 'ann_file'):  # which CrowdHuman's pairs with all images, in its order
-            continue
-        metric.compute_metrics(metric.results)
-
-
-def _writes(metric: Any) -> bool:
-    places = ('outfile_prefix', 'output_dir', 'out_file_path', 'out_dir', 'output_path')
-    return any(getattr(metric, place, None) for place in places)
