@@ -12,7 +12,7 @@ from ..engine.processes import unsharded, unwrapped
 from ..errors import PreflightPassed, UserError
 from ..findings import Finding, Level
 from .data import classes, epochs, ignore_index, labels, left_out, masks
-from .origin import batch_size, loaded_weights, resumable, resumed_config
+from .origin import batch_size, loaded_weights, resumable, resumed_config, resumed_epochs
 from .schedule import schedule
 from .scores import (
     checkpoint_classes,
@@ -38,6 +38,7 @@ CHECKS: list[Check] = [
     shapes,
     loaded_weights,
     resumed_config,
+    resumed_epochs,
     resumable,
     batch_size,
     schedule,
