@@ -14,7 +14,7 @@ from rich.table import Table
 from .complexity import cost
 from .engine.processes import unwrapped
 from .errors import UserError
-from .show.scores import score_name
+from .show.scores import score_names
 
 
 class DialSetting(NamedTuple):
@@ -94,7 +94,7 @@ def dials_table(results: Sequence[DialResult]) -> Table:
     names = [name for name, value in results[0].scores.items() if value != -1]
     height, width = results[0].size
     table = Table(title=f'dials (multiply-adds of the backbone at {height}×{width})', title_justify='left')
-    for column in ('scale', 'keep rate', 'multiply-adds', 'time', *(score_name(name) for name in names)):
+    for column in ('scale', 'keep rate', 'multiply-adds', 'time', *score_names(names).values()):
         table.add_column(column, justify='right')
     for setting, scores, multiply_adds, _, seconds in results:
         cost = f'{multiply_adds / 1e9:#.3g} G', f'{1000 * seconds:.0f} ms'

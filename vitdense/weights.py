@@ -226,6 +226,17 @@ def classes_in(checkpoint: Mapping[str, Any]) -> list[str] | None:
     return None
 
 
+def named_files(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Each part whose `init_cfg` names a file, and the file; '' is the whole model.
+
+    Of the modules, because a model hands its own on, as MMSegmentation's `pretrained` to the backbone.
+    """
+    for name, module in model.named_modules():
+        init = getattr(module, 'init_cfg', None)
+        if isinstance(init, dict) and init.get('checkpoint'):
+            yield name, init['checkpoint']
+
+
 def state_in(checkpoint: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
     """The tensors of a checkpoint whose names begin with a prefix, without it."""
     state = checkpoint.get('state_dict', checkpoint)

@@ -64,11 +64,15 @@ def test_a_sound_run_passes_and_is_not_started(check, tmp_path):
     code, out, err = check('tiny')
     assert (code, err) == (0, '')
     found = findings(out)
-    assert list(found) == ['filter', 'labels', 'maps', 'rate', 'scored', 'memory']
+    assert list(found) == ['filter', 'images', 'labels', 'maps', 'rate', 'scored', 'memory']
     assert re.fullmatch(
         r'in 32 samples: (\w+ \d\d?%, ){4}\w+ \d\d?%; \d\.\d% of objects ignored', found['labels']
     )
     assert all(name in found['labels'] for name in sample.CLASSES)
+    train, val = re.findall(r'^ *images  (.*)$', out, re.MULTILINE)
+    size = r'\d+ × \d+'
+    assert re.fullmatch(rf'train {size} to {size} \(H × W after the pipeline, 32 samples\)', train)
+    assert re.fullmatch(rf'val {size} to {size} \(H × W after the pipeline, 16 samples\)', val)
     assert found['maps'] == '8 channels at 1/4, 16 channels at 1/8, 24 channels at 1/16, 32 channels at 1/32'
     assert re.fullmatch(r'about \d\.\d GiB for batch size 8, .* \d+\.\d GiB', found['memory'])
     assert not list(tmp_path.rglob('*.pth'))

@@ -1,11 +1,11 @@
 """The learning rate over a run, computed ahead, is that of the run; what is odd about it is a warning."""
 
 import pytest
-from line import LineOfTwo, TwoOptimizers
+from line import LineOfTwo, TwoOptimizers, loader
 from mmengine.hooks import Hook
 
 from vitdense.findings import Level
-from vitdense.preflight.origin import batch_size, resumable
+from vitdense.preflight.origin import batch_size, resumable, resumed_epochs
 from vitdense.preflight.schedule import learning_rates, schedule
 from vitdense.preflight.step import step
 
@@ -27,6 +27,7 @@ class Seen(Hook):
             optimizer = runner.optim_wrapper.optimizer
             self.ahead = learning_rates(runner, optimizer, schedulers)
         self.found = list(schedule(runner))
+        self.resumed = [finding.text for finding in resumed_epochs(runner)]
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.rates.append(runner.optim_wrapper.optimizer.param_groups[0]['lr'])
@@ -98,6 +99,34 @@ def test_the_rates_ahead_of_a_resumed_run_are_those_that_are_left(make_runner, t
     assert spelt_out(seen.ahead) == seen.rates
 
 
+def by_epoch(step, **changes):
+    return dict(type='StepLR', by_epoch=True, step_size=step, gamma=0.5, **changes)
+
+
+@pytest.mark.parametrize('at', [2, 4, 6])
+@pytest.mark.parametrize('batch', [1, 2, 4])
+def test_the_rates_ahead_are_those_of_a_run_resumed_with_another_batch_size(make_runner, tmp_path, batch, at):
+    """In the middle of an epoch of 4 iterations, and at its end."""
+    cfg = dict(by_epoch=True, max_epochs=3, val_interval=3)
+    schedulers = [dict(type='LinearLR', by_epoch=False, start_factor=0.25, end=30), by_epoch(1)]
+    settings = dict(train_cfg=cfg, param_scheduler=schedulers)
+    make_runner(tmp_path / 'one', train_dataloader=loader(2), **settings).train()
+    seen, checkpoint = Seen(), str(tmp_path / f'one/iter_{at}.pth')
+    resumed = dict(load_from=checkpoint, resume=True, custom_hooks=[seen])
+    make_runner(tmp_path / 'two', train_dataloader=loader(batch), **settings, **resumed).train()
+    place, end = at * 2 // batch, 3 * 8 // batch
+    assert len(seen.rates) == end - place
+    assert seen.ahead.total == at + end - place
+    assert spelt_out(seen.ahead) == seen.rates
+    if batch == 2:
+        assert seen.resumed == []
+    else:
+        (text,) = seen.resumed
+        assert f'at iteration {at}, ' in text
+        assert f' with {8 // batch} iterations in an epoch would be {place}:' in text
+        assert text.endswith(f'the run ends at iteration {seen.ahead.total}')
+
+
 def warnings(seen):
     return [finding.text for finding in seen.found if finding.level is Level.WARNING]
 
@@ -120,6 +149,57 @@ def test_a_schedule_that_does_not_suit_the_length_is_a_warning(train, schedulers
     found = warnings(train(schedulers, iterations))
     assert len(found) == len(numbers)
     assert all(number in text for number, text in zip(numbers, found, strict=True))
+
+
+def test_schedulers_that_count_epochs_never_step_in_a_run_of_iterations(train):
+    counts = [
+        dict(type='LinearLR', start_factor=0.001, end=500),
+        dict(type='MultiStepLR', milestones=[8, 11]),
+    ]
+    seen = train([*counts, dict(type='ConstantMomentum', factor=0.5)], 4)
+    assert set(seen.rates) == {1e-4}
+    fact, *_ = seen.found
+    assert (fact.text, fact.level) == ('0.0001 throughout', Level.FACT)
+    linear, steps, momentum = warnings(seen)
+    for text, name in ((linear, 'LinearLR'), (steps, 'MultiStepLR'), (momentum, 'ConstantMomentum')):
+        assert text.startswith(f'{name} counts epochs, ')
+        assert 'by_epoch=False' in text
+        assert ('0.1% of' in text) is (text is linear)
+    assert '0.1% of the optimizer' in linear
+
+
+def test_a_warm_up_by_iteration_beside_steps_by_epoch_has_the_full_rate(train):
+    found = warnings(train([LINEAR, dict(type='MultiStepLR', milestones=[8, 11])]))
+    assert found[0].startswith('MultiStepLR counts epochs')
+    assert '%' not in found[0]
+
+
+@pytest.mark.parametrize(
+    ('schedulers', 'said'),
+    [
+        ([dict(type='MultiStepLR', by_epoch=False, milestones=[600, 900])], 'nothing in 16 iterations'),
+        ([dict(type='ConstantLR', by_epoch=False, factor=0.25, end=99)], 'with 25% of the optimizer'),
+        ([dict(type='ConstantLR', by_epoch=False, factor=1.0)], None),
+        ([dict(type='ConstantMomentum', by_epoch=False, factor=0.5)], None),
+        ([], None),
+        (None, None),
+    ],
+    ids=['milestones behind the end', 'a share', 'factor 1', 'momentum', 'empty', 'none'],
+)
+def test_a_schedule_that_changes_nothing_is_a_warning(train, schedulers, said):
+    found = warnings(train(schedulers))
+    assert len(found) == (said is not None)
+    assert all(said in text for text in found)
+
+
+def test_a_run_resumed_after_its_last_step_has_a_constant_rate_and_no_warning(make_runner, tmp_path):
+    steps = [dict(type='MultiStepLR', by_epoch=False, milestones=[2])]
+    settings = dict(train_cfg=dict(by_epoch=False, max_iters=8, val_interval=8), param_scheduler=steps)
+    make_runner(tmp_path / 'one', **settings).train()
+    seen, checkpoint = Seen(), str(tmp_path / 'one/iter_4.pth')
+    make_runner(tmp_path / 'two', **settings, custom_hooks=[seen], load_from=checkpoint, resume=True).train()
+    assert len(seen.ahead.values) == 1
+    assert warnings(seen) == []
 
 
 def test_the_line_names_first_highest_and_last_rate(train):

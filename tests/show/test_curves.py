@@ -1,13 +1,18 @@
 """The curves of a run, resumed or not."""
 
+import io
 import json
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from rich.console import Console
 
 from vitdense.show.curves import _figure, _headline, _parts, _records, draw_curves
+from vitdense.show.progress import ProgressHook
 
 
 def write(work_dir, run, *records):
@@ -15,6 +20,13 @@ def write(work_dir, run, *records):
     file = work_dir / run / 'vis_data' / 'scalars.json'
     file.parent.mkdir(parents=True)
     file.write_text(''.join(json.dumps(record) + '\n' for record in records))
+
+
+def session(work_dir, run, resumed_from, iteration):
+    """What a session notes when it starts."""
+    (work_dir / run).mkdir(exist_ok=True)
+    record = dict(resumed_from=resumed_from, iteration=iteration)
+    (work_dir / run / 'session.json').write_text(json.dumps(record))
 
 
 def trained(step, loss=1.0):
@@ -41,6 +53,90 @@ def test_a_resumed_run_continues_the_curves_and_replaces_what_it_repeats(tmp_pat
         **dict.fromkeys(range(5, 10), 1.0),
     }
     assert {step: record['coco/bbox_mAP'] for step, record in scores.items()} == {7: 0.1, 9: 0.2}
+
+
+def losses(work_dir):
+    """The curve of the loss; each session has a loss of its own here."""
+    train, _ = _records(work_dir)
+    return {step: train[step]['loss'] for step in sorted(train)}
+
+
+def test_a_new_run_draws_nothing_of_a_killed_one_in_its_folder(tmp_path):
+    write(tmp_path, '20250101_000000', *(trained(step, 2.0) for step in range(1, 8)), scored(7, 0.1, iter=7))
+    write(tmp_path, '20250102_000000', trained(2, 1.0), trained(4, 1.0))
+    for run in ('20250101_000000', '20250102_000000'):
+        session(tmp_path, run, None, 0)
+    assert losses(tmp_path) == {2: 1.0, 4: 1.0}
+    assert _records(tmp_path)[1] == {}
+
+
+def test_a_run_resumed_from_an_earlier_checkpoint_drops_what_came_after_it(tmp_path):
+    scores = scored(1, 0.1, iter=6), scored(2, 0.2, iter=12), scored(3, 0.3, iter=18)
+    write(tmp_path, '20250101_000000', *(trained(step, 3.0) for step in (6, 12, 18)), *scores)
+    session(tmp_path, '20250101_000000', None, 0)
+    session(tmp_path, '20250102_000000', '20250101_000000', 6)  # killed before it logged anything
+    assert losses(tmp_path) == {6: 3.0}
+    write(tmp_path, '20250103_000000', trained(8, 1.0), scored(2, 0.4, iter=12))
+    session(tmp_path, '20250103_000000', '20250102_000000', 7)
+    assert losses(tmp_path) == {6: 3.0, 8: 1.0}
+    found = {step: record['coco/bbox_mAP'] for step, record in _records(tmp_path)[1].items()}
+    assert found == {6: 0.1, 12: 0.4}
+
+
+def test_only_the_sessions_that_a_run_was_resumed_from_are_drawn(tmp_path):
+    """The second one left no checkpoint: the third is resumed from the newest of the first."""
+    write(tmp_path, '20250101_000000', *(trained(step, 3.0) for step in (10, 20, 30)))
+    write(tmp_path, '20250102_000000', trained(15, 2.0))
+    write(tmp_path, '20250103_000000', trained(40, 1.0))
+    session(tmp_path, '20250101_000000', None, 0)
+    session(tmp_path, '20250102_000000', '20250101_000000', 10)
+    session(tmp_path, '20250103_000000', '20250101_000000', 30)
+    assert losses(tmp_path) == {10: 3.0, 20: 3.0, 30: 3.0, 40: 1.0}
+
+
+def test_sessions_that_noted_nothing_are_merged_as_they_were(tmp_path):
+    write(tmp_path, '20250101_000000', trained(1, 4.0), trained(5, 4.0))
+    write(tmp_path, '20250102_000000', trained(5, 3.0), trained(9, 3.0))
+    (tmp_path / '20250102_000000/session.json').write_text('{"resumed')  # cut
+    write(tmp_path, '20250103_000000', trained(8, 1.0))
+    session(tmp_path, '20250103_000000', '20250102_000000', 6)
+    assert losses(tmp_path) == {1: 4.0, 5: 3.0, 8: 1.0}
+
+
+def test_a_training_notes_what_it_continues(make_runner, tmp_path, monkeypatch):
+    clock, now = [0], time.time
+    monkeypatch.setattr(time, 'time', lambda: now() + clock[0])
+
+    def train(iterations, **changes):
+        clock[0] += 2  # a folder of its own: they are called by the second
+        cfg = dict(by_epoch=False, max_iters=iterations, val_interval=iterations)
+        runner = make_runner(train_cfg=cfg, **changes)
+        runner.register_hook(ProgressHook(Console(file=io.StringIO())))
+        runner.train()
+        return Path(runner.log_dir)
+
+    def noted(folder):
+        return json.loads((folder / 'session.json').read_text())
+
+    first = train(4)
+    assert noted(first) == dict(resumed_from=None, iteration=0)
+    resumed = train(3, resume=True, load_from=str(tmp_path / 'run/iter_2.pth'))
+    assert noted(resumed) == dict(resumed_from=first.name, iteration=2)
+    assert list(_records(tmp_path / 'run')[0]) == [1, 2, 3]
+    again = train(2)
+    assert noted(again) == dict(resumed_from=None, iteration=0)
+    assert list(_records(tmp_path / 'run')[0]) == [1, 2]
+
+
+def test_scores_of_the_same_name_are_drawn_with_the_prefixes_of_their_evaluators(tmp_path):
+    both = {'all/bbox_mAP': 0.25, 'all/bbox_mAP_50': 0.5, 'strict/bbox_mAP': -1.0, 'all/AP': 0.1}
+    write(tmp_path, 'run', trained(1), dict(both, step=1), trained(2), dict(both, step=2))
+    curves = _parts(*_records(tmp_path))['validation score']
+    assert curves == {
+        'all bbox mAP': {1: 0.25, 2: 0.25},
+        'bbox mAP 50': {1: 0.5, 2: 0.5},
+        'strict bbox mAP': {},
+    }
 
 
 def test_a_line_that_was_cut_is_left_out(tmp_path):

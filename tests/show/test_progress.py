@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from line import Mean
+from line import Line, Mean, loader
 from mmengine.hooks import EarlyStoppingHook
 from rich.console import Console
 
@@ -161,3 +161,45 @@ def test_a_training_that_ends_early_says_why(shown):
     hook = EarlyStoppingHook('line/count', patience=1, rule='greater', min_delta=0.1)
     text = shown(train_cfg=dict(by_epoch=True, max_epochs=9), custom_hooks=[hook])
     assert re.search(r' ended  after iteration 16 of 72: line/count .* 1 ', text)
+
+
+EPOCHS = dict(by_epoch=True, max_epochs=2)
+
+
+@pytest.mark.parametrize(
+    ('batches', 'iterations'), [((2, 1), 12), ((1, 4), 10)], ids=['smaller batches', 'larger batches']
+)
+def test_a_run_resumed_with_another_batch_size_ends_with_its_epochs(
+    shown, tmp_path, monkeypatch, batches, iterations
+):
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+    first, second = batches
+    shown(train_cfg=dict(EPOCHS, max_epochs=1), train_dataloader=loader(first))
+    checkpoint = str(tmp_path / f'run/iter_{8 // first}.pth')
+    text = shown(train_cfg=EPOCHS, train_dataloader=loader(second), load_from=checkpoint, resume=True)
+    assert re.findall(r'^    train  (\d+/\d+)  \d', text, re.MULTILINE) == [f'{iterations}/{iterations}']
+    assert ' ended ' not in text
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'said'),
+    [
+        (dict(EPOCHS, val_begin=100), 'no validation (val_begin=100 is after the end)'),
+        (dict(EPOCHS, val_begin=2), 'validation every 1 epoch from epoch 2 on'),
+        (dict(by_epoch=False, max_iters=4, val_interval=2, val_begin=5), 'no validation (val_begin=5 is'),
+        (dict(by_epoch=False, max_iters=4, val_interval=9), 'validation every 9 iterations'),
+    ],
+)
+def test_a_validation_that_begins_after_the_end_is_none(shown, monkeypatch, cfg, said):
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+    text = shown(train_cfg=cfg)
+    (schedule,) = re.findall(r'^ schedule  (.*)$', text, re.MULTILINE)
+    assert f', batch size 1, {said}' in schedule
+    assert ('\nvalidation after' in text) is (not said.startswith('no '))
+
+
+def test_the_weights_are_those_that_the_modules_name(shown):
+    """As MMSegmentation's `pretrained`, which a model hands on to its backbone."""
+    model = Line()
+    model.backbone.init_cfg = dict(type='Pretrained', checkpoint='r18.pth')
+    assert '  weights  backbone from r18.pth\n' in shown(model=model)

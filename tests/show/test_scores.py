@@ -51,6 +51,15 @@ def test_of_boxes_and_masks_there_is_a_table_each():
     assert text.index('bbox by class') < text.index('segm by class')
 
 
+def test_scores_of_the_same_name_keep_the_prefixes_of_their_evaluators():
+    metrics = {'all/bbox_mAP': 0.25, 'all/bbox_mAP_s': 0.1, 'strict/bbox_mAP': 0.5, 'mIoU': 0.75}
+    kinds = [SimpleNamespace(prefix=name, per_class=dict(bbox=classes(a=0.1))) for name in ('all', 'strict')]
+    text = shown(metrics, SimpleNamespace(metrics=kinds))
+    names = ['all bbox mAP', 'bbox mAP s', 'strict bbox mAP', 'mIoU']
+    assert [name for name, *_ in rows(text)] == [*names, 'a', 'a']
+    assert text.index('all bbox by class') < text.index('strict bbox by class')
+
+
 def test_of_many_classes_the_lowest_are_shown():
     aps = {f'class {index}': (index * 37 % 80) / 100 for index in range(80)}
     text = shown({'coco/bbox_mAP': 0.25}, evaluator(per_class=dict(bbox=classes(**aps))))

@@ -44,6 +44,22 @@ def resume_from(cfg: Config, checkpoint: Path) -> None:
     cfg.randomness = dict(randomness, seed=saved)
 
 
+def iteration_by_epochs(runner: Runner) -> int:
+    """The iteration that a run which is about to start is at by its epochs, of the length they have now.
+
+    Another than its own, if it was started with another batch size: MMEngine's loop counts the epochs.
+    """
+    loop = runner.train_loop
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return loop.iter
+    return loop.epoch * len(loop.dataloader) + getattr(loop.dataloader.batch_sampler, 'skip', 0)
+
+
+def final_iteration(runner: Runner) -> int:
+    """At which a run that is about to start will end."""
+    return runner.iter + max(runner.max_iters - iteration_by_epochs(runner), 0)
+
+
 class PositionHook(Hook):
     """Counts the samples of the epoch, seeds each iteration, and skips what a resumed run has already seen.
 

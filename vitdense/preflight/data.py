@@ -1,5 +1,6 @@
 """The data against the model: classes, what the first samples teach, and what is ignored."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner import Runner
 
-from ..console import display_path
+from ..console import display_path, plural
 from ..data.categories import nearest
 from ..data.dataset import classes_of, leaf_datasets
 from ..data.lessons import NOTHING, ONE_CLASS, judge
@@ -64,16 +65,17 @@ def head_outputs(runner: Runner, names: Sequence[str]) -> Iterator[Finding]:
 
 
 def labels(runner: Runner) -> Iterator[Finding]:
-    """How often each class occurs, how much is ignored, and labels that are no class."""
+    """The images' sizes, how often each class occurs, how much is ignored, and labels that are no class."""
     dataset = runner.train_dataloader.dataset
     names = classes_of(dataset)
     count = min(SAMPLES, len(dataset))
-    seen, ignored, pixels = Counter[int](), 0, False
+    seen, ignored, pixels, images = Counter[int](), 0, False, list[tuple[int, int]]()
     for number in range(count):
         index = number * len(dataset) // count
         with trial(f'the run cannot start: the pipeline of {_named(dataset, index)} fails'):
             data = dataset[SampleId(index, 0, number)]
         sample = data['data_samples']
+        images += size_of(data)
         if 'gt_sem_seg' in sample:
             pixels = True
             if sample.gt_sem_seg.shape != data['inputs'].shape[-2:]:
@@ -88,6 +90,7 @@ def labels(runner: Runner) -> Iterator[Finding]:
             found = Counter(sample.gt_instances.labels.tolist())
             ignored += len(sample.ignored_instances) if 'ignored_instances' in sample else 0
         seen += found
+    yield from image_sizes('train', images)
     what = 'pixels' if pixels else 'objects'
     if unknown := sorted(label for label in seen if not 0 <= label < len(names)):
         text = f'{count} samples hold the labels {first_few(unknown)}, the classes are 0 to {len(names) - 1}'
@@ -111,6 +114,21 @@ def labels(runner: Runner) -> Iterator[Finding]:
         note = f' ({kind.note})' if kind.note else ''
         text = f'{kind.name}: {count} samples hold {came}{note}; vitdense check_data looks at all of them'
         yield Finding('labels', text, kind.level if whole else Level.WARNING)
+
+
+def size_of(sample: Any) -> list[tuple[int, int]]:
+    """(H, W) of a sample, as its pipeline gives it; none of several images, as for test-time augmentation."""
+    inputs: Any = sample.get('inputs') if isinstance(sample, dict) else None
+    shape = getattr(inputs, 'shape', [])
+    return [(shape[-2], shape[-1])] if len(shape) > 1 else []
+
+
+def image_sizes(split: str, sizes: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+    """The least and the greatest image."""
+    if sizes:
+        least, greatest = min(sizes, key=math.prod), max(sizes, key=math.prod)
+        text = ' to '.join(f'{high} × {wide}' for high, wide in dict.fromkeys((least, greatest)))
+        yield Finding('images', f'{split} {text} (H × W after the pipeline, {plural(len(sizes), "sample")})')
 
 
 def _named(dataset: Any, index: int) -> str:

@@ -11,25 +11,23 @@ from ..config.text import differences
 from ..console import display_path, plural, spread
 from ..data.dataset import classes_of
 from ..engine.processes import unwrapped
+from ..engine.resume import final_iteration, iteration_by_epochs
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import accumulated_batches, is_resuming, optim_wrappers
-from ..weights import Start
+from ..weights import Start, named_files
 
 
 def loaded_weights(runner: Runner) -> Iterator[Finding]:
     """The share of each part that came from a file, and what did not fit; an error where nothing fits."""
     model, record = unwrapped(runner), runner.weight_record
     shares = record.shares(model)
-    for name, module in model.named_modules():
-        init = getattr(module, 'init_cfg', None)
-        if not isinstance(init, dict) or not init.get('checkpoint'):
-            continue
+    for name, file in named_files(model):
         loaded = record.loaded | {
             key: share for start in record.starts for key, share in start.shares.items()
         }
         if not any(parameter.startswith(f'{name}.' if name else '') for parameter in loaded):
             place = f'model.{name}.init_cfg' if name else 'model.init_cfg'
-            text = f'{place} names {init["checkpoint"]}, and no weight in it fits by name and shape'
+            text = f'{place} names {file}, and no weight in it fits by name and shape'
             yield Finding('loaded', text, Level.ERROR)
     if any(shares.values()):
         text = ', '.join(f'{part} {share:.0%}' for part, share in _merged(shares).items())
@@ -108,6 +106,17 @@ def resumed_config(runner: Runner) -> Iterator[Finding]:
         yield Finding(
             'resumed', f'with another config than it was started: {first_few(changed)}', Level.WARNING
         )
+
+
+def resumed_epochs(runner: Runner) -> Iterator[Finding]:
+    """A warning where an epoch has not as many iterations as when the run was started."""
+    if is_resuming(runner) and runner.iter != (by_epochs := iteration_by_epochs(runner)):
+        text = (
+            f'at iteration {runner.iter}, which with {len(runner.train_dataloader)} iterations in an epoch '
+            f'would be {by_epochs}: what is scheduled by iteration and what by epoch are out of step; '
+            f'the run ends at iteration {final_iteration(runner)}'
+        )
+        yield Finding('resumed', text, Level.WARNING)
 
 
 def resumable(runner: Runner) -> Iterator[Finding]:

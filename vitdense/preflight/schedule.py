@@ -8,6 +8,7 @@ import torch
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ..engine.resume import final_iteration, iteration_by_epochs
 from ..findings import Finding, Level
 from ..mmengine_internals import optim_wrappers
 
@@ -21,10 +22,12 @@ class Rates(NamedTuple):
 
     values: (iteration from 1, rate) wherever it changes, the first iteration included.
     total: iterations of the run.
+    initial: the optimizer's rate, before any schedule.
     """
 
     values: list[tuple[int, float]]
     total: int
+    initial: float
 
     @property
     def highest(self) -> tuple[int, float]:
@@ -41,8 +44,11 @@ class Rates(NamedTuple):
 def schedule(runner: Runner) -> Iterator[Finding]:
     """The rate at first, at most and at last, and where it does not suit the run's length."""
     for name, wrapper, schedulers in _optimizers(runner):
+        idle = [one for one in schedulers if _is_idle(one, runner)]
         if any(isinstance(one, ReduceOnPlateauParamScheduler) for one in schedulers):
             yield Finding('rate', f'{name}by the validation score, as it comes')
+            for one in idle:
+                yield Finding('rate', name + _why_idle(one), Level.WARNING)
             continue
         rates = learning_rates(runner, wrapper.optimizer, schedulers)
         first, last = rates.values[0][1], rates.values[-1][1]
@@ -53,8 +59,36 @@ def schedule(runner: Runner) -> Iterator[Finding]:
             yield Finding(
                 'rate', f'{name}{first:.3g} at first, {highest:.3g} at iteration {when}, {last:.3g} at last'
             )
-        for text in _oddities(rates, runner, schedulers):
+        for i, one in enumerate(sorted(idle, key=lambda one: one.param_name != 'lr')):
+            share = _share(rates) if i == 0 and one.param_name == 'lr' else ''
+            yield Finding('rate', name + _why_idle(one) + share, Level.WARNING)
+        stepped = [one for one in schedulers if one.param_name == 'lr' and one not in idle]
+        for text in _oddities(rates, runner, stepped):
             yield Finding('rate', name + text, Level.WARNING)
+
+
+def _is_idle(scheduler: Any, runner: Runner) -> bool:
+    """Whether it never steps: a loop that counts iterations is one epoch for MMEngine's ParamSchedulerHook.
+
+    ReduceOnPlateau steps after a validation.
+    """
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    return scheduler.by_epoch and not by_epoch and not isinstance(scheduler, ReduceOnPlateauParamScheduler)
+
+
+def _why_idle(scheduler: Any) -> str:
+    return (
+        f'{type(scheduler).__name__} counts epochs, and the run iterations: it never steps; '
+        'set by_epoch=False and its lengths in iterations'
+    )
+
+
+def _share(rates: Rates) -> str:
+    """Of the optimizer's rate that a run has, where it never has all of it."""
+    share = rates.highest[1] / rates.initial if rates.initial else 1
+    most = 'at most ' if len(rates.values) > 1 else ''
+    text = f"; the run trains with {most}{100 * share:.3g}% of the optimizer's {rates.initial:g}"
+    return text if share < 1 else ''
 
 
 def _oddities(rates: Rates, runner: Runner, schedulers: Sequence[Any]) -> Iterator[str]:
@@ -63,7 +97,12 @@ def _oddities(rates: Rates, runner: Runner, schedulers: Sequence[Any]) -> Iterat
     if rates.zeros > ZERO_SHARE * total:
         yield f'0 for {rates.zeros} of {total} iterations: nothing is learned there'
         return
-    if not schedulers or len(rates.values) == 1:
+    if not schedulers:
+        return
+    if len(rates.values) == 1:
+        # a resumed run may be past its last step
+        if not runner.iter and any(getattr(one, 'factor', None) != 1 for one in schedulers):
+            yield f'the schedule changes nothing in {total} iterations{_share(rates)}'
         return
     if when > WARM_UP_SHARE * total:
         yield f'rises for {when} of {total} iterations: the warm-up is as long as the run'
@@ -81,7 +120,10 @@ UNENDING = 10**8  # MMEngine's schedulers end at 10^9 where a config does not sa
 
 
 def _in_iterations(scheduler: Any, runner: Runner) -> int:
-    return scheduler.end * (len(runner.train_dataloader) if scheduler.by_epoch else 1)
+    if not scheduler.by_epoch:
+        return scheduler.end
+    # from the end, because the epochs before a resume may have had another length
+    return final_iteration(runner) - (runner.max_epochs - scheduler.end) * len(runner.train_dataloader)
 
 
 def learning_rates(runner: Runner, optimizer: Any, schedulers: Sequence[Any]) -> Rates:
@@ -106,14 +148,18 @@ def learning_rates(runner: Runner, optimizer: Any, schedulers: Sequence[Any]) ->
         own.append(one)
     epoch_length = len(runner.train_dataloader)
     by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-    values = [(runner.iter + 1, group['lr'])]
-    for iteration in range(runner.iter + 1, runner.max_iters):
+    if by_epoch and iteration_by_epochs(runner) // epoch_length > runner.epoch:
+        for one in own:  # resumed at the last iteration of an epoch, which ends first
+            if one.by_epoch:
+                one.step()
+    values, total = [(runner.iter + 1, alone.param_groups[0]['lr'])], final_iteration(runner)
+    for iteration in range(runner.iter + 1, total):
         for one in own:
-            if not one.by_epoch or (by_epoch and iteration % epoch_length == 0):
+            if not one.by_epoch or (by_epoch and (total - iteration) % epoch_length == 0):
                 one.step()
         if (rate := alone.param_groups[0]['lr']) != values[-1][1]:
             values.append((iteration + 1, rate))
-    return Rates(values, runner.max_iters)
+    return Rates(values, total, group.get('initial_lr', group['lr']))
 
 
 def _optimizers(runner: Runner) -> Iterator[tuple[str, Any, Sequence[Any]]]:

@@ -16,23 +16,30 @@ from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import optim_context
 from ..trial import trial
+from .data import image_sizes, size_of
 
 BATCH = 4  # images of the validation that are tried together
 CANDIDATES = 16  # of which they are taken, so that their sizes differ if they do
 
 
 def validation_batch(runner: Runner) -> Iterator[Finding]:
-    """One batch of the validation through model and evaluator, which would else fail after hours."""
+    """One batch of the validation through model and evaluator, which would else fail after hours.
+
+    And the sizes of the images that are loaded for it, and who waits for a score that there is not.
+    """
     loader = runner.val_dataloader
     if not loader:
         return
     model, dataset = unwrapped(runner), loader.dataset
     count = min(BATCH, loader.batch_sampler.batch_size, len(dataset))
+    sizes: list[tuple[int, int]] = []
     training = model.training
     model.eval()
     try:
         with trial('the run cannot start: the first validation fails'), torch.no_grad():
-            data = loader.collate_fn(_unlike(dataset, count))
+            loaded = _some(dataset, count)
+            sizes += [size for one in loaded for size in size_of(one)]
+            data = loader.collate_fn(_unlike(loaded, count))
             with optim_context(runner.optim_wrapper, model):
                 samples = model.val_step(data)
             scores = _evaluate(runner.val_loop.evaluator, data, samples)
@@ -42,6 +49,7 @@ def validation_batch(runner: Runner) -> Iterator[Finding]:
         return
     finally:
         model.train(training)
+    yield from image_sizes('val', sizes)
     for name, monitored in _monitored(runner):
         if scores and monitored not in scores:
             text = f'{name} is {monitored!r}, a validation has {first_few(sorted(scores), 8)}'
@@ -75,11 +83,15 @@ def saved(runner: Runner) -> Iterator[Finding]:
             yield Finding('saved', text, Level.WARNING)
 
 
-def _unlike(dataset: Any, count: int) -> list[Any]:
-    """Some samples of a dataset, of different sizes if there are: a model may refuse them in one batch."""
+def _some(dataset: Any, count: int) -> list[Any]:
+    """Samples of a dataset, of which so many are tried: its first, and others spread over it."""
     total, some = len(dataset), CANDIDATES // 2 if count > 1 else 1
     places = sorted({*range(min(some, total)), *(i * total // some for i in range(some))})  # and not in step
-    samples = [dataset[SampleId(place, 0, place)] for place in places]
+    return [dataset[SampleId(place, 0, place)] for place in places]
+
+
+def _unlike(samples: Sequence[Any], count: int) -> list[Any]:
+    """So many of some samples, of different sizes if there are: a model may refuse them in one batch."""
     by_size = {str(getattr(one.get('inputs'), 'shape', '')): one for one in samples if isinstance(one, dict)}
     rest = [one for one in samples if all(one is not other for other in by_size.values())]
     return [*by_size.values(), *rest][:count]

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 
@@ -12,17 +14,47 @@ matplotlib.use('Agg')  # a run has no display
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mmengine.dist import master_only
+from mmengine.runner import Runner
+
+from ..mmengine_internals import is_resuming
+from .scores import score_names
 
 HEIGHTS = {'loss': 3, 'learning rate': 1, 'validation score': 2}  # of the parts, one to another
 SCORES = 4  # as many are drawn where none has a known name
+SCALARS = 'vis_data/scalars.json'
+SESSION_FILE = 'session.json'  # in the folder of a session's log
 TIMES = {'data_time', 'time', 'iter', 'step', 'memory'}  # in a record, and no scores
 
 
+class Session(NamedTuple):
+    """How one start of a training began.
+
+    resumed_from: the session that wrote the checkpoint, by the name of its folder; None where none is known.
+    iteration: of the checkpoint; 0 for a new training.
+    """
+
+    resumed_from: str | None
+    iteration: int
+
+
+@master_only
+def record_session(runner: Runner) -> None:
+    """Note what a training that takes its first step continues, for its curves."""
+    resumed_from = None
+    if is_resuming(runner):  # MMEngine's name of an experiment ends with the time, as its folder is called
+        resumed_from = '_'.join(runner.loaded_meta.get('experiment_name', '').split('_')[-2:])
+    session = Session(resumed_from, runner.iter)
+    Path(runner.log_dir, SESSION_FILE).write_text(f'{json.dumps(session._asdict())}\n')
+
+
 def draw_curves(work_dir: str | Path, path: str | Path) -> bool:
-    """Losses, learning rate and scores over the iterations of every run in a work dir, as one picture.
+    """Losses, learning rate and scores over the iterations of a work dir's newest run, as one picture.
+
+    A run that was resumed has those of the sessions before, up to where each was resumed.
 
     Returns:
-        False, and no picture, where the runs left no `scalars.json`, as with TensorBoard alone.
+        False, and no picture, where the run left no `scalars.json`, as with TensorBoard alone.
     """
     train, scores = _records(Path(work_dir))
     parts = _parts(train, scores)
@@ -42,9 +74,7 @@ def _parts(train: dict[int, dict], scores: dict[int, dict]) -> dict[str, dict[st
         if 'loss' in name
     }
     rates = _rates(train)
-    headline = {
-        name.split('/')[-1].replace('_', ' '): _curve(scores, name) for name in _headline(_names(scores))
-    }
+    headline = {label: _curve(scores, name) for name, label in score_names(_headline(_names(scores))).items()}
     drawn = dict(zip(HEIGHTS, (losses, rates, headline), strict=True))
     return {title: curves for title, curves in drawn.items() if any(curves.values())}
 
@@ -104,16 +134,20 @@ def _names(records: dict[int, dict]) -> list[str]:
 def _curve(records: dict[int, dict], name: str) -> dict[int, float]:
     """Values by iteration; without −1, which COCO says where there is nothing to detect."""
     found = {step: records[step][name] for step in sorted(records) if records[step].get(name) is not None}
-    return {step: value for step, value in found.items() if value != -1 or not name.startswith('coco/')}
+    of_coco = name.startswith('coco/') or 'mAP' in name  # with any prefix
+    return {step: value for step, value in found.items() if value != -1 or not of_coco}
 
 
 def _records(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:
     """Training and validation scalars by iteration; where a resumed run repeats one, the later run counts."""
     train: dict[int, dict] = {}
     scores: dict[int, dict] = {}
-    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+    for folder, resumed_at in _sessions(work_dir):
+        for records in (train, scores):
+            for step in [step for step in records if step > resumed_at]:
+                del records[step]
         last = 0
-        for record in _whole_lines(file):
+        for record in _whole_lines(folder / SCALARS):
             if 'loss' in record:
                 last = record['step']
                 train[last] = record
@@ -124,8 +158,36 @@ def _records(work_dir: Path) -> tuple[dict[int, dict], dict[int, dict]]:
     return train, scores
 
 
+def _sessions(work_dir: Path) -> list[tuple[Path, float]]:
+    """The folders of the newest run's sessions, in their order, and the iteration that each was resumed at.
+
+    Of an earlier version's sessions it is not known what they continued: all that are older are taken.
+    """
+    files = [*work_dir.glob(f'*/{SCALARS}'), *work_dir.glob(f'*/{SESSION_FILE}')]
+    names = sorted({file.relative_to(work_dir).parts[0] for file in files})
+    sessions: list[tuple[Path, float]] = []
+    name = names[-1] if names else None
+    while name in names:
+        before = names[: names.index(name)]
+        session = _session(work_dir / name)
+        sessions.append((work_dir / name, session.iteration if session else math.inf))
+        names.remove(name)
+        name = session.resumed_from if session else before[-1] if before else None
+    return sessions[::-1]
+
+
+def _session(folder: Path) -> Session | None:
+    """What a session noted; None of an earlier version, or where the file was cut."""
+    try:
+        return Session(**json.loads((folder / SESSION_FILE).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
 def _whole_lines(file: Path) -> Iterator[dict]:
-    """Not the one that a full disk or a loss of power has cut."""
+    """Not the one that a full disk or a loss of power has cut; nor any of a session that logged nothing."""
+    if not file.is_file():
+        return
     for line in file.read_text(errors='replace').splitlines():
         with contextlib.suppress(json.JSONDecodeError):
             yield json.loads(line)

@@ -19,6 +19,7 @@ from ..engine.precision import is_compiled
 from ..engine.processes import unwrapped
 from ..findings import first_few
 from ..mmengine_internals import accumulated_batches, checkpoint_source, is_resuming, optim_wrappers
+from ..weights import named_files
 
 
 def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
@@ -61,8 +62,8 @@ def _weights(runner: Runner) -> str:
     """Where the weights come from; a detector that starts from random ones should say so."""
     if source := checkpoint_source(runner):
         return f'{"resumed from" if is_resuming(runner) else "checkpoint"} {display_path(source)}'
-    init = runner.cfg.model.backbone.get('init_cfg')
-    return f'backbone from {init["checkpoint"]}' if init and 'checkpoint' in init else 'random initialization'
+    named = [f'{part or "model"} from {file}' for part, file in named_files(unwrapped(runner))]
+    return first_few(named) if named else 'random initialization'
 
 
 def _data(loader: DataLoader) -> str:
@@ -80,13 +81,18 @@ def _schedule(runner: Runner) -> str:
     parts = [f'{processes} processes of {batch}'] * (processes > 1)
     parts += [f'{accumulated} batches accumulated'] * (accumulated > 1)
     batches = f'batch size {batch * processes * accumulated}' + (f' ({", ".join(parts)})' if parts else '')
-    length = f'{runner.max_iters} iterations'
-    every = f'validation every {runner.train_loop.val_interval} iterations'
-    if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        length = f'{runner.max_epochs} epochs of {len(runner.train_dataloader)} iterations'
-        every = f'validation every {plural(runner.train_loop.val_interval, "epoch")}'
+    loop, unit, end = runner.train_loop, 'iteration', runner.max_iters
+    length = plural(end, unit)
+    if isinstance(loop, EpochBasedTrainLoop):
+        unit, end = 'epoch', runner.max_epochs
+        length = f'{plural(end, unit)} of {plural(len(runner.train_dataloader), "iteration")}'
+    every = f'validation every {plural(loop.val_interval, unit)}'
     if not runner.val_dataloader:
         every = 'no validation'
+    elif loop.val_begin > end:
+        every = f'no validation (val_begin={loop.val_begin} is after the end)'
+    elif loop.val_begin > 1:
+        every += f' from {unit} {loop.val_begin} on'
     return f'{length}, {batches}, {every}'
 
 

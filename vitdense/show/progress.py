@@ -22,6 +22,8 @@ from rich.progress import (
 )
 
 from ..console import plural, say, spread
+from ..engine.resume import final_iteration
+from .curves import record_session
 from .preamble import group_values, preamble
 from .scores import score_tables
 
@@ -44,6 +46,7 @@ class ProgressHook(Hook):
         self.announced = False
         self.rates: list[float] = []
         self.last_line = 0.0
+        self.total = 0  # the iteration at which the training ends
         self.opened: dict[str, tuple[float, int]] = {}  # when each task began, and how far along
 
     def before_train(self, runner: Runner) -> None:
@@ -54,23 +57,26 @@ class ProgressHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         if 'train' not in self.opened:
-            self._open('train', runner.max_iters, runner.iter)
+            record_session(runner)
+            self.total = final_iteration(runner)
+            self._open('train', self.total, runner.iter)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         values = f'{_smoothed(runner)}  lr {spread(self.rates, ".1e")}'
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             values = f'epoch {runner.epoch + 1}/{runner.max_epochs}  {values}'
-        self._advance('train', runner.iter + 1, runner.max_iters, values)
+        self._advance('train', runner.iter + 1, self.total, values)
 
     def after_train(self, runner: Runner) -> None:
         self.close()
-        if runner.iter < runner.max_iters:
+        epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        if runner.epoch < runner.max_epochs if epochs else runner.iter < self.total:
             why = ', '.join(
                 f'{hook.monitor} is not better after {plural(hook.patience, "more validation")}'
                 for hook in runner.hooks
                 if isinstance(hook, EarlyStoppingHook)
             )
-            done = f'after iteration {runner.iter} of {runner.max_iters}'
+            done = f'after iteration {runner.iter} of {self.total}'
             say(self.console, 'ended', f'{done}: {why or "a hook stopped the training"}')
 
     def before_val_epoch(self, runner: Runner) -> None:

@@ -12,7 +12,7 @@ from ..console import display_path, say
 from ..data.unreadable import UNREADABLE_FILE
 from ..engine.work_dir import last_checkpoint
 from . import curves, pictures
-from .scores import number, score_name
+from .scores import number, score_names
 
 WIDTH = 11  # of the labels
 
@@ -70,8 +70,10 @@ def _checkpoints(runner: Runner) -> Iterator[tuple[str, str]]:
     if newest and newest.is_file():
         yield 'checkpoint', f'{display_path(newest)} ({_size(newest)})'
     for hook in runner.hooks if runner.val_dataloader else ():
-        for key in hook.key_indicators if isinstance(hook, CheckpointHook) and hook.save_best else ():
-            entry = '' if len(hook.key_indicators) == 1 else f'_{key}'
+        keys = hook.key_indicators if isinstance(hook, CheckpointHook) and hook.save_best else []
+        names = score_names(keys)
+        for key in keys:
+            entry = '' if len(keys) == 1 else f'_{key}'
             found = runner.message_hub.runtime_info
             best = Path(found.get(f'best_ckpt{entry}') or '')
             if not best.is_file():
@@ -80,7 +82,7 @@ def _checkpoints(runner: Runner) -> Iterator[tuple[str, str]]:
                     'none: ' + ('no validation' if key == 'auto' else f'no validation had the score {key}'),
                 )
             else:
-                score = f'{score_name(key)} {number(found[f"best_score{entry}"])}'
+                score = f'{names[key]} {number(found[f"best_score{entry}"])}'
                 yield 'best', f'{display_path(best)} ({_size(best)}, weights alone), {score}'
 
 

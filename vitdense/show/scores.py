@@ -1,6 +1,7 @@
 """What an evaluator says, as tables."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,23 @@ def score_tables(metrics: Mapping[str, Any], evaluator: Any, title: str) -> Iter
     if not metrics:  # such as of `format_only=True`
         yield f'{title}: {_instead_of_scores(evaluator)}'
         return
-    by_class = [found for metric in evaluator.metrics for found in getattr(metric, 'per_class', {}).items()]
+    by_class = [
+        (f'{getattr(metric, "prefix", None) or ""}/{kind}', classes)
+        for metric in evaluator.metrics
+        for kind, classes in getattr(metric, 'per_class', {}).items()
+    ]
     own_rows = {f'{name}_precision' for _, classes in by_class for name in classes}
     table = Table(title=title, title_justify='left', title_style='bold')
     table.add_column('score')
     table.add_column('value', justify='right')
-    for name, value in metrics.items():
-        if name.partition('/')[2] not in own_rows:
-            table.add_row(Text(score_name(name)), number(value))  # a class can be called [b]
+    rows = {name: value for name, value in metrics.items() if name.partition('/')[2] not in own_rows}
+    names = score_names(rows)
+    for name, value in rows.items():
+        table.add_row(Text(names[name]), number(value))  # a class can be called [b]
     yield table
+    kinds = score_names(kind for kind, _ in by_class)
     for kind, classes in by_class:
-        yield _class_table(kind, classes)
+        yield _class_table(kinds[kind], classes)
 
 
 def _class_table(kind: str, classes: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -68,6 +75,16 @@ def _instead_of_scores(evaluator: Any) -> str:
     if not written:
         return 'the evaluator returned no scores'
     return f'results in {first_few(map(display_path, written))}; no scores, because of format_only'
+
+
+def score_names(names: Iterable[str]) -> dict[str, str]:
+    """What a table calls each of some scores; with the prefix, where several evaluators have one alike."""
+    said = {name: score_name(name) for name in names}
+    times = Counter(said.values())
+    return {
+        name: f'{name.partition("/")[0]} {short}'.strip() if times[short] > 1 and '/' in name else short
+        for name, short in said.items()
+    }
 
 
 def score_name(name: str) -> str:
