@@ -10,6 +10,7 @@ from small import ARCH, CONFIGS, Hostile, workplace
 from torch import nn
 
 from vitdense.data import sample
+from vitdense.preflight.origin import _start
 from vitdense.weights import ClassRows, class_rows, classes_in, fit
 
 OURS, THEIRS = ['cat', 'dog', 'cow'], ['cow', 'owl', 'fox', 'cat']
@@ -362,3 +363,73 @@ def test_no_class_is_kept_where_no_row_fits():
     theirs = dict(neck=torch.ones(2), cls=torch.ones(9))
     fitted, start = fit(own, theirs, dict(cls=ClassRows(2, 0, False)), OURS, OURS[::-1], '')
     assert (sorted(fitted), start.classes, start.misshapen) == (['neck'], [], ['cls'])
+    assert start.lost == OURS
+
+
+FCN = dict(type='FCNHead', in_channels=4, channels=4, num_convs=1, concat_input=False)
+
+
+def segmentor(classes, outputs=None):
+    """The config of a decode head, and the head; its outputs are as many as its classes unless given."""
+    config = ConfigDict(decode_head=dict(FCN, num_classes=classes, out_channels=outputs))
+    return config, nn.ModuleDict(dict(decode_head=built(config)))
+
+
+def built(config):
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return MODELS.build(config.decode_head)
+
+
+@pytest.mark.parametrize(
+    ('classes', 'outputs', 'layout'),
+    [(4, 4, ClassRows(1, 0, False)), (2, 2, ClassRows(1, 0, False)), (2, 1, None), (2, None, None)],
+)
+def test_the_rows_of_a_head_that_names_its_outputs_are_found(classes, outputs, layout):
+    layout = ClassRows(1, 0, False) if outputs is None else layout
+    config, _ = segmentor(classes, outputs)
+    assert class_rows(built, config, classes) == {'conv_seg.weight': layout, 'conv_seg.bias': layout}
+
+
+@pytest.mark.parametrize(
+    ('own', 'theirs', 'outputs', 'share', 'said'),
+    [
+        ('bg fg', 'bg fg', 1, 1.0, ['classes kept: bg, fg']),
+        ('bg fg', 'fg bg', 1, None, ['classes not kept, though a.pth has them: bg, fg', 'left as built: decode_head.conv_seg']),
+        ('bg fg', 'bg fg x', 1, None, ['classes not kept, though a.pth has them: bg, fg', 'left as built: decode_head.conv_seg']),
+        ('bg fg', 'a b', 1, None, ['no class of a.pth is one of the data: all are new', 'left as built: decode_head.conv_seg']),
+        ('a b c', 'c b a', 3, 1.0, ['classes kept: a, b, c']),
+        ('a b c', 'b d', 3, 1 / 3, ['classes kept: b; new: a, c']),
+        ('a b c', 'd e', 3, None, ['no class of a.pth is one of the data: all are new']),
+    ],
+)
+def test_what_became_of_the_classes_is_said(own, theirs, outputs, share, said):
+    """Of a head with an output for each class, and of one with a single output for two classes."""
+    own, theirs = own.split(), theirs.split()
+    config, model = segmentor(len(own), outputs)
+    _, other = segmentor(len(theirs), outputs if len(own) == len(theirs) else None)
+    rows = {f'decode_head.{name}': row for name, row in class_rows(built, config, len(own)).items()}
+    before = model.state_dict()
+    fitted, start = fit(before, other.state_dict(), rows, own, theirs, 'a.pth')
+    assert start.shares.get('decode_head.conv_seg.weight') == (share and pytest.approx(share))
+    findings = [finding.text for finding in _start(start, own)]
+    assert len(findings) == len(said)
+    assert all(text in finding for text, finding in zip(said, findings, strict=True))
+    if share:
+        for name in set(own) & set(theirs):
+            at, was = own.index(name), theirs.index(name)
+            if outputs > 1:
+                kept = fitted['decode_head.conv_seg.weight'][at]
+                assert torch.equal(kept, other['decode_head'].conv_seg.weight[was])
+
+
+def test_a_head_that_says_nothing_of_its_classes_keeps_only_those_in_the_same_order():
+    model = nn.ModuleDict(dict(backbone=nn.Linear(1, 2), decode_head=nn.Linear(2, 3)))
+    state = model.state_dict()
+    rows = class_rows(lambda config: model, {}, 3)
+    for theirs, said in (
+        (['a', 'b', 'c'], r'classes kept: a, b, c'),
+        (['c', 'a', 'b'], r'2 tensors .* not known, left as built: decode_head\.bias, decode_head\.weight'),
+    ):
+        _, start = fit(state, state, rows, ['a', 'b', 'c'], theirs, 'a.pth')
+        (finding,) = _start(start, ['a', 'b', 'c'])
+        assert re.fullmatch(said, finding.text)

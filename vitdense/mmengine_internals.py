@@ -4,6 +4,7 @@
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -16,6 +17,11 @@ from torch import nn
 def config_dict(cfg: Config) -> Any:
     """The dict inside a config, with classes where a Python-style config has them."""
     return cfg._cfg_dict
+
+
+def base_paths(file: Path) -> list[str]:
+    """The files that a text config names as its `_base_`, also those of installed libraries."""
+    return [Config._get_cfg_path(base, str(file))[0] for base in Config._get_base_files(str(file))]
 
 
 def find_packages_by_module() -> None:

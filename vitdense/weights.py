@@ -64,7 +64,8 @@ class Start(NamedTuple):
 
     source: the file.
     shares: of each tensor of the model that was loaded, the share of its rows.
-    classes: the model's that are in the file; None if the file names none, and rows are taken in order.
+    classes: the model's whose rows were kept; None if the file names none, and rows are taken in order.
+    lost: the model's that are in the file, where no row of a class could be kept.
     missing: tensors that the file lacks.
     misshapen: tensors that have another shape in the file.
     unplaced: tensors of which it is not known where they hold which class, left out.
@@ -74,6 +75,7 @@ class Start(NamedTuple):
     source: str
     shares: dict[str, float]
     classes: list[str] | None
+    lost: list[str]
     missing: list[str]
     misshapen: list[str]
     unplaced: list[str]
@@ -110,7 +112,11 @@ def class_rows(build: Callable[[Any], nn.Module], config: Any, classes: int) -> 
 
 
 def _add_class(config: Any, classes: int) -> bool:
-    """One class more wherever a config has their number, for MaskFormer in two parts; whether it has it."""
+    """One class more wherever a config has their number, for MaskFormer in two parts; whether it has it.
+
+    With as many outputs, where a segmentation head names their number. The one output of a binary head grows
+    by two, and so has no rows of one class.
+    """
     found = False
     for part in _dicts(config):
         things, stuff = part.get('num_things_classes'), part.get('num_stuff_classes', 0)
@@ -118,6 +124,8 @@ def _add_class(config: Any, classes: int) -> bool:
             if number is not None and number + (stuff if key == 'num_things_classes' else 0) == classes:
                 part[key] = number + 1
                 found = True
+                if key == 'num_classes' and part.get('out_channels') in (1, classes):
+                    part['out_channels'] = number + 1
     return found
 
 
@@ -190,12 +198,14 @@ def fit(
         return kind.fits(own[name], theirs[name], len(their_classes))
 
     odd = [name for name in both - shares.keys() - set(unplaced) if not rows_fit(name)]
-    classes = None
-    if their_classes is not None:
-        kept = bool(rows.keys() & shares.keys())  # not where only other parts of the heads fit
-        classes = [name for name in own_classes if kept and name in their_classes]
+    both_have = [name for name in own_classes if name in (their_classes or ())]
+    kept = not rows or bool(rows.keys() & shares.keys())  # not where only other parts of the heads fit
+    classes = None if their_classes is None else both_have if kept else []
+    lost = [] if kept else both_have
     missing, left_over = sorted(own.keys() - theirs.keys()), sorted(theirs.keys() - own.keys())
-    return fitted, Start(source, shares, classes, missing, sorted(odd), sorted(unplaced), left_over)
+    return fitted, Start(
+        source, shares, classes, lost, missing, sorted(odd), sorted(unplaced), left_over
+    )
 
 
 def _kept_rows(

@@ -155,9 +155,11 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str]) -> 'Config':
         refuse_unsupported,
         require_data,
     )
+    from ..config.unread import check_variables
     from ..config.variant import set_arch
 
     cfg = load_config(args.config)
+    check_variables(cfg)
     options = dict(args.cfg_options)
     if arch := _arch(cfg, args.arch, options):
         check_arguments(cfg)  # of the variant before

@@ -203,22 +203,28 @@ def _set_in(cfg: Config, key: str) -> str:
 
 
 def _files(file: Path) -> Iterator[Path]:
-    """A config's file and those that it inherits from, as far as they are files beside it.
-
-    Not one of another package, as `mmdet::…` and `from mmdet.configs… import *` have it.
-    """
+    """A config's file and those that it inherits from, as far as they are files beside it."""
     if not file.is_file() or file.suffix != '.py':
         return
     yield file
+    for base in bases_beside(file):
+        yield from _files(base)
+
+
+def bases_beside(file: Path) -> Iterator[Path]:
+    """The files that a config's file names as its bases.
+
+    Not those of another package, as `mmdet::…` and `from mmdet.configs… import *` have it.
+    """
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.With) and 'read_base' in ast.unparse(node.items[0]):
             for name in node.body:
                 if isinstance(name, ast.ImportFrom) and name.module and name.level:
                     base = file.parents[name.level - 1].joinpath(*name.module.split('.'))
-                    yield from _files(base.with_suffix('.py'))
+                    yield base.with_suffix('.py')
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_':
             for text in (one.value for one in ast.walk(node.value) if isinstance(one, ast.Constant)):
-                yield from _files((file.parent / str(text)).resolve())
+                yield (file.parent / str(text)).resolve()
 
 
 def _lines(file: Path, key: str) -> Iterator[int]:

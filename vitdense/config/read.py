@@ -16,6 +16,7 @@ from ..mmengine_internals import config_dict, find_packages_by_module
 from .bundled import bundled_config, config_names
 from .lint import arguments, kinds
 from .settings import LOADERS, RUNNER_KEYS, SETTINGS
+from .unread import refuse_unread
 
 CUSTOM_KEYS = '.custom_keys.'  # of an optimizer constructor, by parts of parameters' names
 MULTIPLIERS = ('lr_mult', 'decay_mult')
@@ -61,10 +62,11 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
     A name must be an entry of the config, or an argument of the class that its dict builds.
 
     Raises:
-        UserError: it is neither, with the nearest names; or the value is a dict, which MMEngine's parser of
+        UserError: it is neither, with the nearest names, or nothing reads it; or the value is a dict, which MMEngine's parser of
             the command line does not read.
     """
     for name, value in options.items():
+        refuse_unread(cfg, name)
         _check_name(cfg, name)
         refuse_dict(name, value)
     for name, value in options.items():

@@ -43,6 +43,9 @@ def _start(start: Start, names: Sequence[str]) -> Iterator[Finding]:
         new = [name for name in names if name not in start.classes]
         text = f'classes kept: {first_few(start.classes)}' + (f'; new: {first_few(new)}' if new else '')
         yield Finding('loaded', text)
+    elif start.lost and heads:
+        text = f'classes not kept, though {display_path(start.source)} has them: {first_few(start.lost)}'
+        yield Finding('loaded', text)
     elif start.classes is not None and heads:
         yield Finding('loaded', f'no class of {display_path(start.source)} is one of the data: all are new')
     elif start.classes is None and any('_head' in name for name in start.shares):
