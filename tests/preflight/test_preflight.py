@@ -312,6 +312,21 @@ def maps_of(tmp_path, draw):
     return f'train_dataloader.dataset.data_root={root}/'
 
 
+def test_a_stage_that_is_frozen_at_random_weights_is_a_warning(check):
+    """As MMDetection's own configs freeze it, where the weights that they name are left out."""
+    added = """
+from mmdet.models import ResNet
+model.backbone = dict(type=ResNet, depth=18, base_channels=8, frozen_stages=1, norm_eval=True)
+model.neck.in_channels = [8, 16, 32, 64]
+"""
+    code, out, _ = check('tiny', added)
+    assert code == 0
+    said = re.findall(r'^ *frozen  (.*)$', out, re.MULTILINE)
+    assert re.match(r'warning: \d+ layers frozen at random weights, .*: backbone\.conv1\.weight, ', said[0])
+    assert re.match(r'warning: \d+ batch norms in evaluation mode, .*: backbone\.bn1\.weight, ', said[1])
+    assert 'frozen' not in findings(check('pspnet')[1])
+
+
 def test_label_maps_of_one_class_stop_the_run(check, tmp_path):
     """A mask of 0 and 255: with 255 ignored, one class is left, and to answer it everywhere is right."""
     import numpy as np

@@ -13,7 +13,7 @@ from ..errors import PreflightPassed, UserError
 from ..findings import Finding, Level
 from .data import classes, epochs, ignore_index, labels, left_out, masks, other_names
 from .label_maps import left_out_maps, test_label_maps, validation_label_maps
-from .origin import batch_size, loaded_weights, resumable, resumed_config, resumed_epochs
+from .origin import batch_size, frozen, loaded_weights, resumable, resumed_config, resumed_epochs
 from .schedule import schedule
 from .scores import (
     checkpoint_classes,
@@ -40,6 +40,7 @@ CHECKS: list[Check] = [
     labels,
     shapes,
     loaded_weights,
+    frozen,
     resumed_config,
     resumed_epochs,
     resumable,

@@ -1,11 +1,14 @@
 """Where a run comes from: loaded weights, the schedule's batch size, and the config of a resumed run."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from mmengine.dist import get_world_size
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import Runner
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..config.text import differences
 from ..console import display_path, plural, spread
@@ -15,6 +18,8 @@ from ..engine.resume import final_iteration, iteration_by_epochs
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import accumulated_batches, is_resuming, optim_wrappers
 from ..weights import Start, named_files
+
+LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 def loaded_weights(runner: Runner) -> Iterator[Finding]:
@@ -59,6 +64,32 @@ def _start(start: Start, names: Sequence[str]) -> Iterator[Finding]:
     ):
         if odd:
             yield Finding('init', f'{plural(len(odd), "tensor")} {what}: {first_few(odd, 2)}')
+
+
+def frozen(runner: Runner) -> Iterator[Finding]:
+    """What does not learn and comes from no file, as MMDetection's frozen first stage without its weights."""
+    if is_resuming(runner):
+        return
+    model, record = unwrapped(runner), runner.weight_record
+    loaded = {*record.loaded, *(name for start in record.starts for name in start.shares)}
+    training = model.training
+    model.train()
+    named: list[tuple[str, Any]] = [
+        (f'{name}.weight', module)
+        for name, module in model.named_modules()
+        if isinstance(module, (*LAYERS, _BatchNorm)) and f'{name}.weight' not in loaded
+    ]
+    fixed = [name for name, module in named if module.weight is not None and not module.weight.requires_grad]
+    norms = [name for name, module in named if isinstance(module, _BatchNorm) and not module.training]
+    model.train(training)
+    if fixed:
+        text = (
+            f'{plural(len(fixed), "layer")} frozen at random weights, as no file has them: {first_few(fixed)}'
+        )
+        yield Finding('frozen', text, Level.WARNING)
+    if norms:
+        text = f'{plural(len(norms), "batch norm")} in evaluation mode, with statistics of no image'
+        yield Finding('frozen', f'{text}: {first_few(norms)}', Level.WARNING)
 
 
 def _merged(shares: Mapping[str, float]) -> dict[str, float]:
