@@ -60,14 +60,14 @@ optimizer  AdamW, learning rate 0\.005, weight decay 0 to 0\.0001
       ops  .+
       log  work_dirs/tiny/{stamp}/{stamp}\.log
    filter  \S+/instances_train2017\.json: 10 of 400 images are not trained on, by filter_cfg \(.+\)
-   images  train \d+ × \d+ to \d+ × \d+ \(H × W after the pipeline, 32 samples\)
+   images  train 128 × 128 \(H × W after the pipeline, 32 samples\)
    labels  in 32 samples: (?:\w+ \d+%, ){{4}}\w+ \d+%; \d\.\d% of objects ignored
      maps  8 channels at 1/4, 16 channels at 1/8, 24 channels at 1/16, 32 channels at 1/32
    recipe  warning: batch size 4, .+ batch size 8; .+ 0\.005 → 0\.0025
      rate  5e-05 at first, 0\.005 at iteration 2, [\d.e-]+ at last
    scored  warning: 56 of the 80 images that the evaluator scores are not loaded: .+
    memory  about \d\.\d GiB for batch size 4, this device has .+
-   images  val \d+ × \d+ to \d+ × \d+ \(H × W after the pipeline, \d+ samples\)
+   images  val 128 × 128 \(H × W after the pipeline, 1 sample\)
 """
     pace = r'\d+\.\d\d s/it  eta \d:\d\d:\d\d  '
     progress = rf"""(?:    train  \d+/20  {pace}loss .+

@@ -70,9 +70,8 @@ def test_a_sound_run_passes_and_is_not_started(check, tmp_path):
     )
     assert all(name in found['labels'] for name in sample.CLASSES)
     train, val = re.findall(r'^ *images  (.*)$', out, re.MULTILINE)
-    size = r'\d+ × \d+'
-    assert re.fullmatch(rf'train {size} to {size} \(H × W after the pipeline, 32 samples\)', train)
-    assert re.fullmatch(rf'val {size} to {size} \(H × W after the pipeline, 16 samples\)', val)
+    assert train == 'train 128 × 128 (H × W after the pipeline, 32 samples)'
+    assert val == 'val 128 × 128 (H × W after the pipeline, 1 sample)'
     assert found['maps'] == '8 channels at 1/4, 16 channels at 1/8, 24 channels at 1/16, 32 channels at 1/32'
     assert re.fullmatch(r'about \d\.\d GiB for batch size 8, .* \d+\.\d GiB', found['memory'])
     assert not list(tmp_path.rglob('*.pth'))
@@ -82,6 +81,16 @@ def test_a_sound_segmentor_passes_too(check):
     code, out, err = check('pspnet')
     assert (code, err) == (0, '')
     assert re.search(r'in 32 samples: (\w+ \d+%, ){5}\d more; \d+\.\d% of pixels ignored', out)
+
+
+def test_the_least_and_the_greatest_image_are_named(check):
+    """The sample's first three are 128 × 128 but for the second, 134 × 97; the longer side becomes 128."""
+    words = ['train_dataloader.dataset.indices=3', 'val_dataloader.batch_size=2']
+    code, out, err = check('coco', 'train_dataloader.dataset.filter_cfg = None', '--cfg-options', *words)
+    assert (code, err) == (0, '')
+    train, val = re.findall(r'^ *images  (.*)$', out, re.MULTILINE)
+    assert train == 'train 128 × 93 to 128 × 128 (H × W after the pipeline, 3 samples)'
+    assert re.fullmatch(r'val \d+ × \d+ to 128 × 128 \(H × W after the pipeline, 13 samples\)', val)
 
 
 def refused(outcome):
