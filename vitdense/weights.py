@@ -203,9 +203,7 @@ def fit(
     classes = None if their_classes is None else both_have if kept else []
     lost = [] if kept else both_have
     missing, left_over = sorted(own.keys() - theirs.keys()), sorted(theirs.keys() - own.keys())
-    return fitted, Start(
-        source, shares, classes, lost, missing, sorted(odd), sorted(unplaced), left_over
-    )
+    return fitted, Start(source, shares, classes, lost, missing, sorted(odd), sorted(unplaced), left_over)
 
 
 def _kept_rows(

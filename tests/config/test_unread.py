@@ -36,7 +36,11 @@ def child(tmp_path):
             [f'{loader}_dataloader.dataset.pipeline.1.scale' for loader in ('val', 'test')],
         ),
         (PSPNET, 'optimizer.lr', ['optim_wrapper.optimizer.lr']),
-        (PSPNET, 'crop_size', ['model.data_preprocessor.size', 'train_dataloader.dataset.pipeline.3.crop_size']),
+        (
+            PSPNET,
+            'crop_size',
+            ['model.data_preprocessor.size', 'train_dataloader.dataset.pipeline.3.crop_size'],
+        ),
         (PSPNET, 'data_preprocessor.size', ['model.data_preprocessor.size']),
         ('retinanet_transcnn', 'train_pipeline.2.scale', ['train_dataloader.dataset.pipeline.2.scale']),
     ],

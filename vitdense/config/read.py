@@ -62,8 +62,8 @@ def overwrite(cfg: Config, options: dict[str, Any]) -> None:
     A name must be an entry of the config, or an argument of the class that its dict builds.
 
     Raises:
-        UserError: it is neither, with the nearest names, or nothing reads it; or the value is a dict, which MMEngine's parser of
-            the command line does not read.
+        UserError: it is neither, with the nearest names, or nothing reads it; or the value is a dict, which
+            MMEngine's parser of the command line does not read.
     """
     for name, value in options.items():
         refuse_unread(cfg, name)
