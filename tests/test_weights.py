@@ -366,6 +366,7 @@ def test_no_class_is_kept_where_no_row_fits():
     assert start.lost == OURS
 
 
+ONE_EACH = ClassRows(1, 0, False)
 FCN = dict(type='FCNHead', in_channels=4, channels=4, num_convs=1, concat_input=False)
 
 
@@ -382,10 +383,9 @@ def built(config):
 
 @pytest.mark.parametrize(
     ('classes', 'outputs', 'layout'),
-    [(4, 4, ClassRows(1, 0, False)), (2, 2, ClassRows(1, 0, False)), (2, 1, None), (2, None, None)],
+    [(4, 4, ONE_EACH), (2, 2, ONE_EACH), (2, None, ONE_EACH), (2, 1, None)],
 )
 def test_the_rows_of_a_head_that_names_its_outputs_are_found(classes, outputs, layout):
-    layout = ClassRows(1, 0, False) if outputs is None else layout
     config, _ = segmentor(classes, outputs)
     assert class_rows(built, config, classes) == {'conv_seg.weight': layout, 'conv_seg.bias': layout}
 

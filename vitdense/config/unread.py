@@ -103,10 +103,9 @@ def _set(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 def _used(tree: ast.Module) -> set[str]:
     """The variables that a file puts into others."""
-    set_only = {
-        _root(target) for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
-    }
-    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node not in set_only)
+    assignments = (node for node in tree.body if isinstance(node, ast.Assign))
+    only_set = {_root(target) for node in assignments for target in node.targets}
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node not in only_set)
     return {name.id for name in names}
 
 
@@ -135,7 +134,7 @@ def _places(cfg: Config, value: Any, name: str) -> Iterator[str]:
 
 
 def _plain(node: Any) -> Any:
-    """Without the scopes that MMEngine notes at what comes from a library; tuples as lists."""
+    """Without the scopes that MMEngine notes at what comes from a library; tuples are as lists."""
     if isinstance(node, dict):
         return {key: _plain(value) for key, value in node.items() if key != '_scope_'}
     if isinstance(node, (list, tuple)):

@@ -4,8 +4,12 @@ from copy import deepcopy
 
 import pytest
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import MessageHub
+from mmengine.registry import MODELS, DefaultScope
 from small import CONFIGS
 
+from vitdense.data.dataset import build_dataset
 from vitdense.data.sample import CLASSES, SEG_CLASSES, SIZE
 from vitdense.data.sample.use import CROP, use_sample_data
 from vitdense.errors import UserError
@@ -74,3 +78,127 @@ def test_a_segmentor_with_other_losses_and_without_a_second_head_is_taken_too():
     assert (first, second) == (sigmoid, dice)
     assert len(third['class_weight']) == len(SEG_CLASSES)
     assert cfg.test_dataloader.dataset.pipeline[1].scale == (SIZE, SIZE)
+
+
+def shapes(cfg, loader):
+    """Of what the network gets of the first eight images, each alone; an odd one has 96 to 160 pixels."""
+    MessageHub.get_current_instance().update_info('iter', 0)  # which a batch of random size reads
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        dataset = build_dataset(cfg[loader].dataset)
+        preprocessor = MODELS.build(cfg.model.data_preprocessor)
+        batches = [preprocessor(pseudo_collate([dataset[i]]), loader == 'train_dataloader') for i in range(8)]
+    return {tuple(batch['inputs'].shape[2:]) for batch in batches}
+
+
+FIXED = {(SIZE, SIZE)}
+RTMDET = [
+    dict(type='CachedMosaic', img_scale=(640, 640), pad_val=114.0, max_cached_images=4),
+    dict(type='RandomResize', scale=(1280, 1280), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(640, 640)),
+    dict(type='Pad', size=(640, 640), pad_val=dict(img=(114, 114, 114))),
+    dict(type='CachedMixUp', img_scale=(640, 640), ratio_range=(1.0, 1.0), max_cached_images=4),
+]
+RELATIVE = dict(type='RandomCrop', crop_type='relative_range', crop_size=(0.3, 0.9))
+DETR = dict(
+    type='RandomChoice',
+    transforms=[
+        [dict(type='RandomChoiceResize', scales=[(480, 1333), (800, 1333)], keep_ratio=True)],
+        [
+            dict(type='RandomChoiceResize', scales=[(400, 4200), (600, 4200)], keep_ratio=True),
+            dict(type='RandomCrop', crop_type='absolute_range', crop_size=(384, 600)),
+            dict(type='RandomChoiceResize', scales=[(480, 1333), (800, 1333)], keep_ratio=True),
+        ],
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ('transforms', 'smallest'),
+    [
+        ([dict(type='RandomChoiceResize', scales=[(1333, 640), (1333, 800)], keep_ratio=True)], 96),
+        ([dict(type='RandomResize', scale=[(1333, 640), (1333, 800)], keep_ratio=True)], 96),
+        ([dict(type='FixShapeResize', width=1024, height=1024, keep_ratio=False)], SIZE),
+        ([dict(type='Resize', scale=(800, 800)), dict(type='Pad', size_divisor=640)], SIZE),
+        (RTMDET, SIZE),
+        ([dict(type='Resize', scale=(1333, 800)), RELATIVE], 32),
+        ([DETR], 32),
+    ],
+    ids=['choice', 'range', 'fixed', 'divisor', 'rtmdet', 'relative crop', 'detr'],
+)
+def test_a_detector_trains_on_images_of_the_samples_size(transforms, smallest):
+    cfg = Config.fromfile(CONFIGS / 'retinanet_transcnn.py')
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    cfg.train_dataloader.dataset.pipeline = [*pipeline[:2], *transforms, pipeline[-1]]
+    use_sample_data(cfg)
+    got = shapes(cfg, 'train_dataloader')
+    assert all(smallest <= side <= SIZE for shape in got for side in shape)
+    assert any(SIZE in shape for shape in got)  # the others are of other proportions or smaller by chance
+    assert smallest < SIZE or got == FIXED
+    if RELATIVE in transforms:
+        assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (0.3, 0.9)
+
+
+def test_a_mosaic_is_cut_back_to_the_samples_size():
+    cfg = Config.fromfile(CONFIGS / 'retinanet_transcnn.py')
+    affine = dict(type='RandomAffine', scaling_ratio_range=(0.1, 2.0), border=(-320, -320))
+    cfg.custom_hooks = [
+        dict(type='PipelineSwitchHook', switch_pipeline=[dict(type='Resize', scale=(640, 640))])
+    ]
+    cfg.train_dataloader.dataset.pipeline.insert(2, affine)
+    use_sample_data(cfg)
+    assert cfg.train_dataloader.dataset.pipeline[2] == affine | dict(border=(-SIZE // 2, -SIZE // 2))
+    assert cfg.custom_hooks[0].switch_pipeline[0].scale == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize(
+    ('augment', 'resized'),
+    [
+        (dict(type='BatchFixedSizePad', size=(1024, 1024)), FIXED),
+        (dict(type='BatchResize', scale=(1400, 800), pad_size_divisor=64), FIXED),
+        (
+            dict(type='BatchSyncRandomResize', random_size_range=(480, 800), interval=1),
+            {(64, 64), (96, 96)} | FIXED,
+        ),
+    ],
+    ids=lambda value: value.get('type') if isinstance(value, dict) else '',
+)
+def test_what_makes_a_batch_makes_it_of_the_samples_size(augment, resized):
+    cfg = Config.fromfile(CONFIGS / 'retinanet_transcnn.py')
+    cfg.model.data_preprocessor.batch_augments = [augment]
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline.insert(-1, dict(type='Pad', size=(1333, 1333)))
+    use_sample_data(cfg)
+    assert shapes(cfg, 'train_dataloader') <= resized
+
+
+@pytest.mark.parametrize(
+    'transforms',
+    [
+        [
+            dict(
+                type='RandomChoiceResize',
+                scales=[256, 512, 1024],
+                resize_type='ResizeShortestEdge',
+                max_size=2048,
+            ),
+            dict(type='RandomCrop', crop_size=(512, 512)),
+        ],
+        [
+            dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
+            dict(type='RandomCrop', crop_size=(512, 1024)),
+            dict(type='Pad', size=(512, 1024)),
+        ],
+    ],
+    ids=['choice', 'pad'],
+)
+def test_a_segmentor_trains_on_crops_and_is_validated_on_whole_images(transforms):
+    cfg = Config.fromfile(CONFIGS / 'pspnet_transcnn.py')
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    cfg.train_dataloader.dataset.pipeline = [*pipeline[:2], *transforms, pipeline[-1]]
+    cfg.val_dataloader.dataset.pipeline.insert(-1, dict(type='Pad', size=(512, 512)))
+    cfg.model.data_preprocessor.test_cfg = dict(size_divisor=640)
+    cfg.model.test_cfg = dict(mode='slide', crop_size=(512, 1024), stride=(341, 768))
+    use_sample_data(cfg)
+    assert shapes(cfg, 'train_dataloader') == {(CROP, CROP)}
+    assert shapes(cfg, 'val_dataloader') == FIXED
+    assert cfg.model.test_cfg == dict(mode='slide', crop_size=(CROP, CROP), stride=(42, 48))

@@ -58,15 +58,83 @@ def use_sample_data(cfg: Config) -> None:
     for part in _dicts(cfg.model):
         if 'num_classes' in part:
             part['num_classes'] = len(classes)
-    for transform in _dicts([cfg[loader].dataset.pipeline for loader in LOADERS]):
-        for key, side in (('scale', SIZE), ('crop_size', CROP)):
-            if key in transform:
-                transform[key] = (side, side)
-    if 'size' in cfg.model.data_preprocessor:
-        cfg.model.data_preprocessor.size = (CROP, CROP)
+    _set_sizes(cfg, CROP if segments else SIZE)
     if 'roi_head' in cfg.model:
         cfg.model.train_cfg.rcnn.sampler.num = REGIONS_PER_IMAGE
     _set(cfg, _schedule(cfg.model))
+
+
+def _set_sizes(cfg: Config, crop: int) -> None:
+    """Images of the sample's side wherever the config says how large they are; in training, of this crop."""
+    preprocessor = cfg.model.data_preprocessor
+    switched = [hook.get('switch_pipeline') for hook in cfg.get('custom_hooks') or ()]
+    for part in _dicts([cfg.train_dataloader.dataset.pipeline, switched, preprocessor]):
+        _resize(part, crop, crop)
+    tested = [cfg[loader].dataset.pipeline for loader in LOADERS[1:]]
+    for part in _dicts([tested, preprocessor.get('test_cfg')]):
+        _resize(part, crop, SIZE)
+    for part in _dicts(cfg.model):
+        if part.get('mode') == 'slide' and part.keys() >= {
+            'crop_size',
+            'stride',
+        }:  # a segmentor's windows, which overlap as before
+            part['stride'] = tuple(
+                max(1, crop * step // side)
+                for step, side in zip(_pair(part['stride']), _pair(part['crop_size']), strict=True)
+            )
+            part['crop_size'] = (crop, crop)
+
+
+def _resize(part: dict, crop: int, padded: int) -> None:
+    """Set the sizes of a transform, or of what makes a batch.
+
+    Args:
+        part: its dict.
+        crop: the side of a crop.
+        padded: the side of what is padded.
+    """
+    for key in ('scale', 'img_scale', 'scales', 'random_size_range'):
+        if _in_pixels(part.get(key)):
+            several = key in ('scales', 'random_size_range')
+            part[key] = _scaled(part[key]) if several or _nested(part[key]) else (SIZE, SIZE)
+    for key, side in (('crop_size', crop), ('size', padded)):
+        if _in_pixels(part.get(key)):
+            part[key] = (side, side)
+    for key in ('height', 'width'):
+        if _in_pixels(part.get(key)):
+            part[key] = padded
+    for key in ('size_divisor', 'pad_size_divisor'):
+        if part.get(key):
+            part[key] = min(part[key], padded)
+    if part.get('border') and max(_pair(part['border'])) < 0:  # which takes a mosaic of four images to one
+        part['border'] = (-SIZE // 2, -SIZE // 2)
+
+
+def _scaled(sizes: Any) -> Any:
+    """Several sizes, of the shorter side, in their proportions, the largest of which is the sample's."""
+    if not isinstance(sizes, (list, tuple)):
+        return SIZE
+    largest = max(min(_pair(size)) for size in sizes)
+    scaled = []
+    for size in sizes:
+        side = round(SIZE * min(_pair(size)) / largest)
+        scaled.append((side, side) if isinstance(size, (list, tuple)) else side)
+    return type(sizes)(scaled)
+
+
+def _pair(size: Any) -> Any:
+    return size if isinstance(size, (list, tuple)) else (size, size)
+
+
+def _nested(size: Any) -> bool:
+    return isinstance(size, (list, tuple)) and any(isinstance(one, (list, tuple)) for one in size)
+
+
+def _in_pixels(size: Any) -> bool:
+    """Not a part of the image, as a relative crop's and the scale of a random crop of its area are."""
+    if isinstance(size, (list, tuple)):
+        return bool(size) and all(map(_in_pixels, size))
+    return isinstance(size, (int, float)) and size > 1
 
 
 def _schedule(model: Any) -> Schedule:
