@@ -31,11 +31,12 @@ def step(runner: Runner) -> Iterator[Finding]:
     batch = loader.batch_sampler.batch_size
     count = min(IMAGES, _smallest(loader.batch_sampler))
     device = next(model.parameters()).device
-    learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     with _untouched(model), seeded(runner.seed):
         try:
             for data in _batches(loader, count):
                 activations = _gradients(runner, model, data, device)
+                # now: those of a sharded model are others after the backward pass
+                learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
                 if learns := any(p.grad.any() for _, p in learning if p.grad is not None):
                     break
         except UserError as error:
