@@ -138,14 +138,16 @@ def test_a_detector_trains_on_images_of_the_samples_size(transforms, smallest):
         assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (0.3, 0.9)
 
 
-def test_a_mosaic_is_cut_back_to_the_samples_size():
+def test_a_mosaic_is_cut_back_and_validation_padded_to_the_samples_size():
     cfg = Config.fromfile(CONFIGS / 'retinanet_transcnn.py')
     affine = dict(type='RandomAffine', scaling_ratio_range=(0.1, 2.0), border=(-320, -320))
     cfg.custom_hooks = [
         dict(type='PipelineSwitchHook', switch_pipeline=[dict(type='Resize', scale=(640, 640))])
     ]
     cfg.train_dataloader.dataset.pipeline.insert(2, affine)
+    cfg.val_dataloader.dataset.pipeline.insert(-1, dict(type='Pad', size=(1333, 1333)))
     use_sample_data(cfg)
+    assert shapes(cfg, 'val_dataloader') == FIXED
     assert cfg.train_dataloader.dataset.pipeline[2] == affine | dict(border=(-SIZE // 2, -SIZE // 2))
     assert cfg.custom_hooks[0].switch_pipeline[0].scale == (SIZE, SIZE)
 

@@ -2,8 +2,8 @@
 
 Data, classes, image size, batch size and schedule change, and what would keep a short schedule from learning:
 gradients are clipped, a two-stage detector trains on fewer regions per image, a segmentor's backgrounds weigh
-less. The model, its heads and the pipelines stay. Types are given by their full names: a class that is
-assigned to a config is not dumped as text that reloads.
+less. The model, its heads and the transforms of the pipelines stay; several scales keep their proportions.
+Types are given by their full names: a class that is assigned to a config is not dumped as text that reloads.
 """
 
 from collections.abc import Iterator
