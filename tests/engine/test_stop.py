@@ -82,9 +82,12 @@ def test_a_second_signal_stops_at_once_but_not_the_echo_of_the_first(number, err
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_a_run_forks_ends_by_a_signal(number):
     """As those of a pool, which MMDetection's VOCMetric waits for."""
+    fork = multiprocessing.get_context('fork')
+    ready = fork.Event()
     with StopHook().listening():
-        child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+        child = fork.Process(target=lambda: (ready.set(), time.sleep(60)))
         child.start()
+        ready.wait(20)  # what comes earlier, Python forgets in a new process
         os.kill(child.pid, number)
         child.join(20)
     assert child.exitcode == -number
