@@ -65,6 +65,13 @@ def optim_wrappers(optim_wrapper: Any) -> dict[str, Any]:
     return getattr(optim_wrapper, 'optim_wrappers', None) or {'': optim_wrapper}
 
 
+def param_schedulers(runner: Any) -> list[Any]:
+    """Of all optimizers of a run."""
+    schedulers = runner.param_schedulers or []
+    several = schedulers.values() if isinstance(schedulers, dict) else [schedulers]
+    return [one for own in several for one in own]
+
+
 def accumulated_batches(optim_wrapper: Any) -> int:
     """How many batches make an optimizer step."""
     return max(getattr(one, '_accumulative_counts', 1) for one in optim_wrappers(optim_wrapper).values())

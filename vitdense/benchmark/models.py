@@ -17,6 +17,7 @@ from ..complexity import Cost, cost, model_cost
 from ..config.read import load_config
 from ..engine.precision import autocast_networks
 from ..errors import UserError
+from ..preflight.untouched import in_mode
 
 # MMDetection's own, as its configs of these names build them, but that in a training step all norms take the
 # batch's statistics.
@@ -106,10 +107,8 @@ def timed_model(name: str, setting: RunSetting) -> TimedModel:
 
 
 def _forward_cost(backbone: nn.Module, image: Tensor) -> Cost:
-    training = backbone.training
-    backbone.eval()
-    counted, _, _ = cost(backbone, image)
-    backbone.train(training)
+    with in_mode(backbone, training=False):
+        counted, _, _ = cost(backbone, image)
     return counted
 
 

@@ -16,8 +16,9 @@ from ..data.dataset import classes_of
 from ..engine.processes import unwrapped
 from ..engine.resume import final_iteration, iteration_by_epochs
 from ..findings import Finding, Level, first_few
-from ..mmengine_internals import accumulated_batches, is_resuming, optim_wrappers
+from ..mmengine_internals import accumulated_batches, is_resuming, optim_wrappers, param_schedulers
 from ..weights import Start, named_files
+from .untouched import in_mode
 
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -72,16 +73,14 @@ def frozen(runner: Runner) -> Iterator[Finding]:
         return
     model, record = unwrapped(runner), runner.weight_record
     loaded = {*record.loaded, *(name for start in record.starts for name in start.shares)}
-    training = model.training
-    model.train()
     named: list[tuple[str, Any]] = [
         (f'{name}.weight', module)
         for name, module in model.named_modules()
         if isinstance(module, (*LAYERS, _BatchNorm)) and f'{name}.weight' not in loaded
     ]
     fixed = [name for name, module in named if module.weight is not None and not module.weight.requires_grad]
-    norms = [name for name, module in named if isinstance(module, _BatchNorm) and not module.training]
-    model.train(training)
+    with in_mode(model, training=True):
+        norms = [name for name, module in named if isinstance(module, _BatchNorm) and not module.training]
     if fixed:
         text = (
             f'{plural(len(fixed), "layer")} frozen at random weights, as no file has them: {first_few(fixed)}'
@@ -159,9 +158,7 @@ def resumable(runner: Runner) -> Iterator[Finding]:
     counts = accumulated_batches(runner.optim_wrapper)
     if counts > 1 and get_world_size() > 1:
         losses.append(f'the gradients of up to {counts - 1} accumulated batches')
-    schedulers = runner.param_schedulers or []
-    groups = schedulers.values() if isinstance(schedulers, dict) else [schedulers]
-    if any(isinstance(one, ReduceOnPlateauParamScheduler) for group in groups for one in group):
+    if any(isinstance(one, ReduceOnPlateauParamScheduler) for one in param_schedulers(runner)):
         losses.append('a validation score at the very iteration of a checkpoint, for ReduceOnPlateau')
     if any(isinstance(hook, EarlyStoppingHook) for hook in runner.hooks):
         losses.append("EarlyStoppingHook's best score and count")

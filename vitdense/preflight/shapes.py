@@ -13,6 +13,7 @@ from ..engine.processes import unwrapped
 from ..errors import UserError
 from ..findings import Finding, Level
 from ..trial import trial
+from .untouched import in_mode
 
 SIZE = (256, 320)  # (H, W) of the image that is sent through: small, and what common strides divide
 
@@ -30,21 +31,16 @@ def shapes(runner: Runner) -> Iterator[Finding]:
 def _shapes(runner: Runner, size: tuple[int, ...]) -> Iterator[Finding]:
     """Those of an image of this size (H, W)."""
     model = unwrapped(runner)
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            image = torch.zeros(1, 3, *size, device=next(model.parameters()).device)
-            with trial('the run cannot start: the backbone fails'):
-                outputs = model.backbone(image)
-                maps = _maps(outputs)
-            yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m, size):g}' for m in maps))
-            errors = list(_channels(model, maps))
-            if not errors and getattr(model, 'neck', None) is not None:
-                with trial('the run cannot start: the neck fails'):
-                    maps = _maps(model.neck(outputs))
-    finally:
-        model.train(training)
+    with in_mode(model, training=False), torch.no_grad():
+        image = torch.zeros(1, 3, *size, device=next(model.parameters()).device)
+        with trial('the run cannot start: the backbone fails'):
+            outputs = model.backbone(image)
+            maps = _maps(outputs)
+        yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m, size):g}' for m in maps))
+        errors = list(_channels(model, maps))
+        if not errors and getattr(model, 'neck', None) is not None:
+            with trial('the run cannot start: the neck fails'):
+                maps = _maps(model.neck(outputs))
     yield from errors or _strides(model, maps, size)
 
 

@@ -19,6 +19,7 @@ from ..findings import Finding, Level, first_few
 from ..memory import peak_memory
 from ..mmengine_internals import optim_context
 from ..trial import trial
+from .untouched import in_mode
 
 IMAGES = 2  # enough for a batch norm, and few enough for any machine
 TRIES = 8  # at batches, before it is said that nothing is learned
@@ -91,13 +92,11 @@ def _loss(runner: Runner, model: Any, data: Any) -> Tensor:
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
     """Buffers, gradients and the mode of a model are afterwards what they were."""
-    training = model.training
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    model.train()
     try:
-        yield
+        with in_mode(model, training=True):
+            yield
     finally:
-        model.train(training)
         for parameter in model.parameters():
             parameter.grad = None
         with torch.no_grad():

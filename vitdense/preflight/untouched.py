@@ -1,4 +1,4 @@
-"""What a model and the transforms of its data remember of the samples that a preflight check shows them."""
+"""What a preflight check leaves as it was: the mode of a model, and what it and the transforms remember."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -31,6 +31,17 @@ def untouched(model: nn.Module, *datasets: Any) -> Iterator[None]:
     finally:
         for one, memory in zip(remembering, before, strict=True):
             vars(one).update(memory)
+
+
+@contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """A model in training or in evaluation, and afterwards in the mode that it was in."""
+    before = model.training
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(before)
 
 
 def _is_memory(key: str, value: Any) -> bool:

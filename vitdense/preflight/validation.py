@@ -14,9 +14,10 @@ from ..data.reproducible import SampleId
 from ..data.unreadable import UnreadableFile
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
-from ..mmengine_internals import optim_context
+from ..mmengine_internals import optim_context, param_schedulers
 from ..trial import trial
 from .data import image_sizes, size_of
+from .untouched import in_mode
 
 BATCH = 4  # images of the validation that are tried together
 CANDIDATES = 16  # of which they are taken, so that their sizes differ if they do
@@ -33,10 +34,9 @@ def validation_batch(runner: Runner) -> Iterator[Finding]:
     model, dataset = unwrapped(runner), loader.dataset
     count = min(BATCH, loader.batch_sampler.batch_size, len(dataset))
     sizes: list[tuple[int, int]] = []
-    training = model.training
-    model.eval()
+    failing = trial('the run cannot start: the first validation fails')
     try:
-        with trial('the run cannot start: the first validation fails'), torch.no_grad():
+        with in_mode(model, training=False), failing, torch.no_grad():
             loaded = _some(dataset, count)
             sizes += [size for one in loaded for size in size_of(one)]
             data = loader.collate_fn(_unlike(loaded, count))
@@ -47,8 +47,6 @@ def validation_batch(runner: Runner) -> Iterator[Finding]:
         text = f'{error}: the validation needs it, --skip-unreadable is for training'
         yield Finding('val', text, Level.ERROR)
         return
-    finally:
-        model.train(training)
     yield from image_sizes('val', sizes)
     for name, monitored in _monitored(runner):
         if scores and monitored not in scores:
@@ -63,11 +61,9 @@ def _monitored(runner: Runner) -> Iterator[tuple[str, str]]:
             yield from (('save_best of CheckpointHook', key) for key in hook.key_indicators if key != 'auto')
         elif isinstance(hook, EarlyStoppingHook):
             yield 'monitor of EarlyStoppingHook', hook.monitor
-    schedulers = runner.param_schedulers or []
-    for group in schedulers.values() if isinstance(schedulers, dict) else [schedulers]:
-        for one in group:
-            if isinstance(one, ReduceOnPlateauParamScheduler):
-                yield f'monitor of {type(one).__name__}', one.monitor
+    for one in param_schedulers(runner):
+        if isinstance(one, ReduceOnPlateauParamScheduler):
+            yield f'monitor of {type(one).__name__}', one.monitor
 
 
 def saved(runner: Runner) -> Iterator[Finding]:
@@ -99,15 +95,15 @@ def _unlike(samples: Sequence[Any], count: int) -> list[Any]:
 
 def _evaluate(evaluator: Any, data: Any, samples: Sequence[Any]) -> set[str]:
     """Score a batch with copies of the metrics that write nothing; the scores' names, if all are known."""
-    trial = copy.copy(evaluator)
+    own = copy.copy(evaluator)
     metrics = getattr(evaluator, 'metrics', [])
-    trial.metrics = [copy.copy(metric) for metric in metrics if not _writes(metric)]
-    for metric in trial.metrics:
+    own.metrics = [copy.copy(metric) for metric in metrics if not _writes(metric)]
+    for metric in own.metrics:
         metric.results = []
-    trial.process(data_samples=samples, data_batch=data)
+    own.process(data_samples=samples, data_batch=data)
     scores: set[str] = set()
-    known = type(evaluator) is Evaluator and len(trial.metrics) == len(metrics)
-    for metric in trial.metrics:
+    known = type(evaluator) is Evaluator and len(own.metrics) == len(metrics)
+    for metric in own.metrics:
         if hasattr(metric, 'img_ids'):  # of COCO's metric, which else scores all images
             metric.img_ids = [sample.img_id for sample in samples]
         elif hasattr(metric, 'ann_file'):  # which CrowdHuman's pairs with all images, in its order

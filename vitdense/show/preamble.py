@@ -19,6 +19,7 @@ from ..engine.precision import is_compiled
 from ..engine.processes import unwrapped
 from ..findings import first_few
 from ..mmengine_internals import accumulated_batches, checkpoint_source, is_resuming, optim_wrappers
+from ..preflight.untouched import in_mode
 from ..weights import named_files
 
 
@@ -117,10 +118,8 @@ def _optimizers(optim_wrapper: Any) -> list[Any]:
 
 def _norms(model: torch.nn.Module) -> str:
     """Over which images the batch norms compute their statistics, where several processes have some each."""
-    training = model.training
-    model.train()  # a backbone with `norm_eval` computes none
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
-    model.train(training)
+    with in_mode(model, training=True):  # in which a backbone with `norm_eval` computes none
+        norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
     if not norms:
         return 'no batch statistics'
     if all(isinstance(module, SyncBatchNorm) for module in norms):
