@@ -30,6 +30,11 @@ def leaf_datasets(dataset: Any) -> list[Any]:
     return [leaf for one in inside for leaf in leaf_datasets(one)] or [dataset]
 
 
+def spread_over(dataset: Any, most: int) -> range:
+    """Indices of at most so many samples, from the first on, in equal steps."""
+    return range(0, len(dataset), max(1, -(-len(dataset) // most)))
+
+
 def classes_of(dataset: Any) -> list[str]:
     """The names of a dataset's classes; of several datasets that differ, the first one's."""
     metainfo = dataset.metainfo

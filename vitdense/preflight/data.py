@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from ..console import display_path, plural
 from ..data.categories import nearest
-from ..data.dataset import classes_of, leaf_datasets
+from ..data.dataset import classes_of, leaf_datasets, spread_over
 from ..data.lessons import NOTHING, ONE_CLASS, judge
 from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
@@ -144,8 +144,7 @@ def masks(runner: Runner) -> Iterator[Finding]:
             transforms = getattr(getattr(leaf, 'pipeline', None), 'transforms', ())
             if not any(getattr(transform, 'with_mask', False) for transform in transforms):
                 continue
-            step = -(-len(leaf) // MOST)
-            infos = (leaf.get_data_info(index) for index in range(0, len(leaf), step))
+            infos = (leaf.get_data_info(index) for index in spread_over(leaf, MOST))
             lacking = [
                 _name(info)
                 for info in infos
@@ -175,8 +174,7 @@ def other_names(runner: Runner) -> Iterator[Finding]:
         if not hasattr(leaf, 'cat2label'):
             continue
         classes = classes_of(leaf)
-        spread = range(0, len(leaf), max(1, len(leaf) // MOST))
-        files = (leaf.get_data_info(index).get('xml_path') for index in spread)
+        files = (leaf.get_data_info(index).get('xml_path') for index in spread_over(leaf, MOST))
         names = Counter(
             one.text or ''
             for file in files

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from ..config.read import leaves
 from ..console import display_path, plural
-from ..data.dataset import classes_of, leaf_datasets
+from ..data.dataset import classes_of, leaf_datasets, spread_over
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import chosen_indices
 
@@ -101,7 +101,7 @@ def _has_maps(leaf: Any) -> bool:
 def _loaded(leaf: Any, most: int) -> Iterator[np.ndarray]:
     """Label maps, spread over a dataset, as its pipeline loads them and before it changes them."""
     load = [one for one in leaf.pipeline.transforms if 'LoadAnnotations' in type(one).__name__]
-    for index in range(0, len(leaf), max(1, -(-len(leaf) // most))) if load else ():
+    for index in spread_over(leaf, most) if load else ():
         results = leaf.get_data_info(index)
         if 'seg_map_path' in results:
             with suppress(OSError):  # of a file that cannot be read, which is named when its sample is loaded
