@@ -9,9 +9,10 @@ from mmengine.registry import MODELS, DefaultScope
 from small import ARCH, CONFIGS, Hostile, workplace
 from torch import nn
 
+from vitdense.class_rows import ClassRows, class_rows
 from vitdense.data import sample
 from vitdense.preflight.origin import _start
-from vitdense.weights import ClassRows, class_rows, classes_in, fit
+from vitdense.weights import classes_in, fit
 
 OURS, THEIRS = ['cat', 'dog', 'cow'], ['cow', 'owl', 'fox', 'cat']
 
