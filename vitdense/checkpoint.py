@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .backbones.pyramid import Pyramid
+from .compat import load_weights
 from .errors import UserError
 from .layers.position import fit_table
 from .mmengine_internals import records_initialization
@@ -79,8 +80,7 @@ def read(path: str | Path, allow: list[Any] | None = None) -> Any:
             return load_file(path)
         if zipfile.is_zipfile(path):
             check_sums(path)  # torch does not look at them
-        with torch.serialization.safe_globals([argparse.Namespace, *(allow or [])]):
-            return torch.load(path, map_location='cpu', weights_only=True)
+        return load_weights(path, [argparse.Namespace, *(allow or [])])
     except UnpicklingError as error:
         if unsupported := re.search(r'Unsupported (?:global|class).*', str(error)):
             raise Refused(f'{path}: refused to load: {unsupported[0].strip()}') from error

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..compat import is_autocast_enabled
+
 AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)  # autocast casts these, and not float64
 
 
@@ -44,9 +46,7 @@ def check_image(backbone: str, image: Tensor, channels: int, weights: torch.dtyp
         )
     if 0 in shape:
         raise ValueError(f'{backbone}: got an empty image batch {shape}')
-    if image.dtype != weights and not (
-        image.dtype in AUTOCAST and torch.is_autocast_enabled(image.device.type)
-    ):
+    if image.dtype != weights and not (image.dtype in AUTOCAST and is_autocast_enabled(image.device.type)):
         raise ValueError(
             f'{backbone}: the image is {image.dtype} and the weights are {weights}; '
             f'convert one of them, or run under torch.autocast'

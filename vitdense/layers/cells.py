@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..compat import is_exporting
+
 
 def to_cells(x: Tensor, side: int) -> tuple[Tensor, Tensor | None]:
     """Cut a map into cells of side × side pixels, row by row, padded at the right and bottom.
@@ -46,7 +48,7 @@ def _count(length: int, side: int) -> int:
 
 def _pads(bottom: int, right: int) -> bool:
     # An exported graph serves every size, so it must always pad and mask, if only by nothing.
-    return torch.compiler.is_exporting() or bottom != 0 or right != 0
+    return is_exporting() or bottom != 0 or right != 0
 
 
 def _pad(x: Tensor, bottom: int, right: int) -> Tensor:

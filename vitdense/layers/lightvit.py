@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..compat import is_exporting
 from .init import trunc_normal_
 
 
@@ -65,7 +66,7 @@ class PatchMerging(nn.Module):
         bottom, right = x.shape[2] % 2, x.shape[3] % 2
         x = x.permute(0, 2, 3, 1)
         # an exported graph serves every size, so it always pads, if only by nothing
-        if torch.compiler.is_exporting() or bottom or right:
+        if is_exporting() or bottom or right:
             x = F.pad(x, (0, 0, 0, right, 0, bottom))
         x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (B, h, 2, w, 2, C)
         x = x.permute(0, 1, 3, 4, 2, 5).flatten(3, 4)  # (B, h, w, 4, C), the left column of each 2 × 2 first

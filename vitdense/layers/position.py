@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..compat import is_exporting
+
 
 def resample_table(table: Tensor, size: tuple[int, int]) -> Tensor:
     """A table (1, C, h, w) on a grid of `size` = (H, W): (1, C, H, W), bicubic, computed in float32.
@@ -12,7 +14,7 @@ def resample_table(table: Tensor, size: tuple[int, int]) -> Tensor:
     loaded checkpoint) and passes its gradient on to it.
     """
     # An exported graph serves every size; to the table's own size bicubic resampling is the identity.
-    if not torch.compiler.is_exporting() and table.shape[-2:] == tuple(size):
+    if not is_exporting() and table.shape[-2:] == tuple(size):
         return table
     return F.interpolate(table.float(), size, mode='bicubic', align_corners=False).to(table.dtype)
 

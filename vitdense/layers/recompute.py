@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from ..compat import is_compiling
+
 
 class Blocks(nn.Sequential):
     """Blocks in a row; with `with_cp`, each keeps its input alone and is recomputed in the backward pass."""
@@ -23,8 +25,7 @@ class Blocks(nn.Sequential):
             return super().forward(state)
         for block in self:
             # a compiled graph writes a buffer once by itself
-            compiling = torch.compiler.is_compiling()
-            options: dict[str, Any] = {} if compiling else dict(context_fn=partial(_contexts, block))
+            options: dict[str, Any] = {} if is_compiling() else dict(context_fn=partial(_contexts, block))
             state = checkpoint(block, state, use_reentrant=False, **options)
         return state
 
