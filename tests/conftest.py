@@ -20,7 +20,6 @@ from runs import Outcome
 from small import workplace
 
 from vitdense.cli import main
-from vitdense.engine.runner import VitdenseRunner
 from vitdense.memory import keep_freed_memory
 
 keep_freed_memory()  # as the tools do
@@ -98,6 +97,8 @@ def no_pictures(monkeypatch):
 @pytest.fixture
 def make_runner(tmp_path):
     """Runners that write to a folder of the test; by default 4 iterations, validated every 2."""
+    from vitdense.engine.runner import VitdenseRunner  # which needs a newer torch than the backbones
+
     number = count()  # one log for each
 
     def make(work_dir=tmp_path / 'run', model=None, **changes):

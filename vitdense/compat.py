@@ -1,6 +1,6 @@
 """What older versions of torch lack, each with the version that brings it and what there is before.
 
-Backbones, necks, `mmcv_ops` and `checkpoint` run on torch 2.1 and newer, the tools on `TOOLS` and newer.
+Backbones, necks, `mmcv_ops` and `checkpoint` run on torch 2.1 and newer, the tools on 2.5 and newer.
 """
 
 import pickle
@@ -18,8 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-TOOLS = '2.5'
-SHARDING = '2.6'
+SHARDING = '2.6'  # `torch.distributed.fsdp.fully_shard`
 
 
 def has_torch(version: str) -> bool:
@@ -73,7 +72,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def load_weights(path: Path, allow: list[Any]) -> Any:
-    """`torch.load(weights_only=True)` on the CPU, with an allow-list as of `torch.serialization.safe_globals`.
+    """`torch.load(weights_only=True)` on the CPU; `allow` is as `torch.serialization.safe_globals` has it.
 
     An allow-list with names for its objects takes 2.7. Before, torch's restricted unpickler is replaced by
     one that has the list and is as restricted; what else 2.7 refuses is refused, too.

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
+from ..compat import raise_recompile_limit
 from ..memory import peak_memory
 from .models import RunSetting, timed_model
 from .results import results
@@ -27,8 +26,7 @@ def measure(
     """
     device, dtype = settings[0].device, settings[0].dtype
     # our backbones share the code of their forward pass, and torch stops compiling it at eight
-    graphs = torch._dynamo.config.recompile_limit
-    torch._dynamo.config.recompile_limit = max(graphs, 2 * len(names) * len(settings))
+    raise_recompile_limit(2 * len(names) * len(settings))
     entries = [[timed_model(name, setting) for name in dict.fromkeys(names)] for setting in settings]
     runs = {(i, entry.name): entry.run for i, row in enumerate(entries) for entry in row}
     timings = time_in_turns(runs | {'product': matrix_product(device, dtype)}, rounds, device)

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFinite, RankError, Stopped, UserError
@@ -106,14 +107,23 @@ def _precision(text: str) -> str:
     return text
 
 
-def run(command: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser) -> None:
-    """Parse the command line and run a command; a user error is one line on stderr (`errors.py`)."""
+def run(
+    command: Callable[[argparse.Namespace], None], p: argparse.ArgumentParser, torch: str = '2.5'
+) -> None:
+    """Parse the command line and run a command; a user error is one line on stderr (`errors.py`).
+
+    Args:
+        command: gets the arguments.
+        p: parses them.
+        torch: the version that the command needs.
+    """
     # whatever loads a torch file from here on, also MMEngine, executes nothing from it
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     main_process = os.environ.get('RANK', '0') == '0'
     try:
         args = p.parse_args()
+        require_torch(torch)
         from ..console import quiet
 
         with quiet():
@@ -142,6 +152,20 @@ def run(command: Callable[[argparse.Namespace], None], p: argparse.ArgumentParse
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell has it
+
+
+def require_torch(version: str) -> None:
+    """Without importing it.
+
+    Raises:
+        UserError: torch is older.
+    """
+    try:
+        installed = metadata.version('torch')
+    except metadata.PackageNotFoundError:  # not of this name
+        return
+    if [int(part) for part in installed.split('.')[:2]] < [int(part) for part in version.split('.')]:
+        raise UserError(f'needs torch {version} or newer, and this is torch {installed}')
 
 
 def prepare(args: argparse.Namespace, loaders: Sequence[str]) -> 'Config':

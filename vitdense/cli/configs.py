@@ -11,7 +11,7 @@ from .command import make_parser, run
 def main() -> None:
     p = make_parser('List the configs, which other commands take by name, or copy them to edit them.')
     p.add_argument('--copy', metavar='DIR', help='copy all of them, with what they inherit from, to a folder')
-    run(_configs, p)
+    run(_configs, p, torch='2.1')
 
 
 def _configs(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ def main() -> None:
         action='store_true',
         help='unpickle what may execute code, in a process of its own; only if you know who made the file',
     )
-    run(_convert, p)
+    run(_convert, p, torch='2.1')
 
 
 def _convert(args: argparse.Namespace) -> None:

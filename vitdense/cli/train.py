@@ -3,10 +3,16 @@
 import argparse
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import PreflightPassed, UserError
 from .command import model_parser, not_negative, prepare, run
 from .launch import join
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from ..engine.runner import VitdenseRunner
 
 
 def main() -> None:
@@ -50,8 +56,6 @@ def _train(args: argparse.Namespace) -> None:
     from ..engine.precision import check_precision, compile_parts
     from ..engine.processes import on_main_process, unsharded, unwrapped
     from ..engine.resume import resume_from
-    from ..engine.runner import VitdenseRunner
-    from ..engine.sharded import ShardedRunner
     from ..engine.stop import StopHook
     from ..engine.work_dir import new_work_dir, own_work_dir, record_config, resumed_run
     from ..memory import keep_freed_memory
@@ -90,7 +94,7 @@ def _train(args: argparse.Namespace) -> None:
     cfg.work_dir = str(folder)
 
     console = make_console()
-    runner = (ShardedRunner if cfg.get('shard') else VitdenseRunner).from_cfg(cfg)
+    runner = _runner_class(cfg).from_cfg(cfg)
     if args.compile:
         compile_parts(unwrapped(runner))
     progress, stop = ProgressHook(console), StopHook()
@@ -106,3 +110,17 @@ def _train(args: argparse.Namespace) -> None:
             return
         dataset = runner.val_dataloader.dataset if runner.val_dataloader else None
         show_results(runner, console, dataset, trained=True)
+
+
+def _runner_class(cfg: 'Config') -> 'type[VitdenseRunner]':
+    if not cfg.get('shard'):
+        from ..engine.runner import VitdenseRunner
+
+        return VitdenseRunner
+    from ..compat import SHARDING, has_torch
+
+    if not has_torch(SHARDING):
+        raise UserError(f'shard=True needs torch {SHARDING} or newer')
+    from ..engine.sharded import ShardedRunner
+
+    return ShardedRunner

@@ -10,10 +10,9 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
-from torch.nn.utils import get_total_norm
 
+from ..compat import is_sharded, total_norm
 from ..console import display_path, make_console, say
 from ..data.batch import plain
 from ..errors import NotFinite
@@ -66,7 +65,7 @@ class FiniteHook(Hook):
 
         def take_step(**kwargs: Any) -> None:
             gradients = {name: _local(p.grad) for name, p in model.named_parameters() if p.grad is not None}
-            bad = ~torch.isfinite(get_total_norm(list(gradients.values())))
+            bad = ~torch.isfinite(total_norm(list(gradients.values())))
             if not _anywhere(bad):
                 step(**kwargs)
                 return
@@ -126,7 +125,7 @@ def _gradients_of(loss: Tensor, model: torch.nn.Module) -> dict[str, float]:
 
     Nor of a sharded model: the other processes would have to take part.
     """
-    if isinstance(model, FSDPModule):
+    if is_sharded(model):
         return {}
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     try:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from ..backbones.pyramid import Pyramid
+from ..compat import raise_recompile_limit
 from ..errors import UserError
 from .processes import unwrapped
 
@@ -120,7 +121,7 @@ def compile_parts(model: nn.Module) -> None:
             f'--compile: torch.compile does not work here: {str(error).splitlines()[0]}'
         ) from error
     # a graph for each setting of SuperViT's dials, at each kind of size; torch stops at eight
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
+    raise_recompile_limit(GRAPHS)
     for name in COMPILED_PARTS:
         if isinstance(part := getattr(model, name, None), nn.Module):
             part.compile(backend=BACKEND)

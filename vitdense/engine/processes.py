@@ -15,10 +15,10 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 from torch.nn import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..compat import is_sharded
 from ..errors import UserError
 
 T = TypeVar('T')
@@ -56,14 +56,15 @@ def unsharded(model: nn.Module) -> Iterator[None]:
 
     Of a model that is not sharded, every process has them anyway.
     """
-    if not isinstance(model, FSDPModule):
+    if not is_sharded(model):
         yield
         return
-    model.unshard()
+    sharded: Any = model
+    sharded.unshard()
     try:
         yield
     finally:
-        model.reshard()
+        sharded.reshard()
 
 
 class MeanLossHook(Hook):

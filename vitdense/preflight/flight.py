@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
 
+from ..compat import uncompiled
 from ..console import say
 from ..engine.processes import unsharded, unwrapped
 from ..errors import PreflightPassed, UserError
@@ -80,7 +80,7 @@ class PreflightHook(Hook):
         """
         # not compiled, because these shapes come once; unsharded, because parts of the model are called alone
         model, dataset = unwrapped(runner), runner.train_dataloader.dataset
-        with torch.compiler.set_stance('force_eager'), unsharded(model), untouched(model, dataset):
+        with uncompiled(), unsharded(model), untouched(model, dataset):
             self._check(runner, CHECKS)
         if self.alone:
             raise PreflightPassed
