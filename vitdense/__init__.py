@@ -7,9 +7,10 @@ Importing the package registers everything with MMEngine:
 from importlib import import_module
 from typing import Any
 
-from . import mmcv_ops, old_names, registered
+from . import mmcv_ops, mmcv_version, old_names, registered
 
 mmcv_ops.install()  # before anything imports mmcv.ops
+mmcv_version.install()
 old_names.install()
 registered.register()
 

@@ -8,14 +8,13 @@ import argparse
 import hashlib
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from safetensors.torch import load_file
@@ -26,34 +25,10 @@ from .compat import load_weights
 from .errors import UserError
 from .layers.position import fit_table
 from .mmengine_internals import records_initialization
+from .records import SAFE_GLOBALS
 
 # The wrappings in use, in the order in which they are looked for; the released files hold one of them.
 WRAPPERS = ('state_dict', 'model', 'model_ema')
-
-
-def _statistic(owner: type, name: str) -> Callable:
-    """What `getattr` may do in a checkpoint: name the statistics methods of a loss history."""
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise UnpicklingError(f'Unsupported global: getattr({owner!r}, {name!r})')
-    return getattr(owner, name)
-
-
-_array, _scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
-
-# What MMEngine's checkpoints hold beside tensors and plain values: loss histories, of NumPy arrays and
-# methods.
-SAFE_GLOBALS: list[Any] = [
-    HistoryBuffer,
-    (_statistic, 'builtins.getattr'),
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')),
-    *(
-        (function, f'{numpy}.multiarray.{name}')
-        for numpy in ('numpy.core', 'numpy._core')  # NumPy 1 and 2
-        for name, function in (('_reconstruct', _array), ('scalar', _scalar))
-    ),
-]
 
 
 class Refused(ValueError):

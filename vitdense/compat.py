@@ -33,6 +33,10 @@ is_exporting: Callable[[], bool] = getattr(torch.compiler, 'is_exporting', lambd
 is_compiling: Callable[[], bool] = getattr(torch.compiler, 'is_compiling', torch._utils.is_compiling)
 
 
+# 2.8, of the versions that were tried; in 2.5 a graph that recomputes counts a batch norm's batches twice
+COMPILES_RECOMPUTATION = has_torch('2.8')
+
+
 def is_autocast_enabled(device: str) -> bool:
     """Of a type of device; 2.4, before by two functions."""
     if has_torch('2.4'):
@@ -81,7 +85,8 @@ def load_weights(path: Path, allow: list[Any]) -> Any:
         UnpicklingError: the file holds what is not allowed.
     """
     if has_torch('2.7'):
-        with torch.serialization.safe_globals(allow):
+        allowed = torch.serialization.get_safe_globals()  # and stays so
+        with torch.serialization.safe_globals([one for one in allow if one not in allowed]):
             return torch.load(path, map_location='cpu', weights_only=True)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:

@@ -8,6 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from vitdense.compat import has_torch
+
+if not has_torch('2.5'):
+    pytest.skip('complexity: torch 2.5', allow_module_level=True)
+
 from vitdense.backbones.dualtoken_vit import PositionAwareTokens, WindowAttention
 from vitdense.backbones.supervit import SuperBlock, Tokens
 from vitdense.backbones.vvt import VicinityAttention

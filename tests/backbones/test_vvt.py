@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vitdense.backbones.vvt import VVT, VicinityAttention
 from vitdense.checkpoint import load_released
+from vitdense.compat import has_torch
 
 REFERENCE = Path(__file__).parents[1] / 'reference'
 
@@ -152,8 +153,11 @@ def test_the_bounds_are_where_the_authors_have_them(scale, value):
     q, k, v = (t.flatten(2, 3) for t in (q, k, v))
     q, k = (torch.cat([t * wave for wave in waves], 3) for t in (q, k))  # (B, heads, N, 4d)
     weight = bounded(1 / (q @ k.sum(2)[..., None] + 1e-4))
-    expected = bounded(bounded(q @ bounded(k.transpose(2, 3) @ v)) * weight)
-    torch.testing.assert_close(ours, expected)
+    summed = q @ bounded(k.transpose(2, 3) @ v)
+    expected = bounded(bounded(summed) * weight)
+    sure = summed.abs() > 1e-9 * summed.abs().max()  # terms of one magnitude cancel out, all but rounding
+    assert sure.double().mean() > 0.9
+    torch.testing.assert_close(ours[sure], expected[sure])
 
     attn = VicinityAttention(16, 2, 2, 1)  # and behind the projection
     torch.nn.init.normal_(attn.proj.weight, std=1e-6)
@@ -162,6 +166,7 @@ def test_the_bounds_are_where_the_authors_have_them(scale, value):
 
 
 @torch.no_grad()
+@pytest.mark.skipif(not has_torch('2.5'), reason='float16 autocast on a CPU: run with torch 2.5 and newer')
 def test_sums_that_overflow_float16_are_made_in_float32():
     torch.manual_seed(0)
     attn = VicinityAttention(16, 2, 2, 1)

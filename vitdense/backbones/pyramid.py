@@ -20,8 +20,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers.fold import fold_sequence
 from ..layers.recompute import Blocks
+from ..records import allow
 from .checks import check_image, check_out_indices
 from .variants import parse_variant
+
+allow()  # here, where torch is imported; MMEngine builds the backbone before it resumes
 
 
 class Pyramid(BaseModule):

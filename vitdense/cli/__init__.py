@@ -14,6 +14,7 @@ COMMANDS = {
     'benchmark': 'measure times and memory',
     'overfit': 'check that configs can fit eight images',
     'convert': 'convert a checkpoint to safetensors',
+    'run': 'run a script of MMDetection or MMSegmentation',
     'configs': 'list the configs, or copy them to a folder',
 }
 RENAMED = {'learnability': 'overfit'}  # old names, which work for one release more

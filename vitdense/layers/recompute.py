@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from ..compat import is_compiling
+from ..compat import COMPILES_RECOMPUTATION, is_compiling
 
 
 class Blocks(nn.Sequential):
@@ -21,7 +21,8 @@ class Blocks(nn.Sequential):
         self.with_cp = with_cp
 
     def forward(self, state: Any) -> Any:
-        if not (self.with_cp and torch.is_grad_enabled()):
+        able = COMPILES_RECOMPUTATION or not is_compiling()
+        if not (self.with_cp and torch.is_grad_enabled() and able):
             return super().forward(state)
         for block in self:
             # a compiled graph writes a buffer once by itself
