@@ -27,6 +27,13 @@ EVERY_CLASS = pytest.mark.parametrize('name', SMALL)
 TWO = pytest.mark.parametrize('name', ['TransCNN', 'SuperViT'])  # for what the base class does; one overrides
 NIGHTLY = pytest.mark.nightly
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+
+
+def needs_half(device: str, dtype: torch.dtype) -> None:
+    if (device, dtype) == ('cpu', torch.float16) and not has_torch('2.5'):
+        pytest.skip('float16 autocast on a CPU: run with torch 2.5 and newer')
+
+
 DEVICES = pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=NO_GPU)])
 
 
@@ -471,6 +478,7 @@ def test_autocast_is_near_float32(name, device, dtype):
     """The root of the mean square of the difference is within 7 % of a map's standard deviation, and every
     gradient is finite.
     """
+    needs_half(device, dtype)
     network, image = build(name).to(device), images(2, 3, 75, 110, device=device)
     with torch.no_grad():
         exact = network(image)
@@ -488,6 +496,7 @@ def test_autocast_is_near_float32(name, device, dtype):
 @torch.no_grad()
 def test_a_hundred_thousand_tokens_give_no_nan(name, device, dtype):
     """At stride 4, with activations far larger than those of normalised images."""
+    needs_half(device, dtype)
     network = build(name).to(device)
     with torch.autocast(device, dtype):
         maps = network(30 * images(1, 3, 1264, 1280, device=device))
@@ -562,6 +571,7 @@ def shallow(name: str) -> dict[str, Any]:
     return {**arch, 'depth': 3, 'pruned_blocks': (1, 2)}
 
 
+@pytest.mark.skipif(not has_torch('2.5'), reason='compilation for any size: run with torch 2.5 and newer')
 @by_day('HATNet', 'PiT')
 @pytest.mark.parametrize(
     ('backend', 'device'),

@@ -2,11 +2,15 @@
 
 from copy import deepcopy
 
+import mmseg
 import pytest
+import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, DefaultScope
+from mmengine.utils import digit_version
 from small import CONFIGS
 
 from vitdense.data.dataset import build_dataset
@@ -65,6 +69,21 @@ def test_of_the_model_only_this_changes(name, changed):
     after = dict(flat(cfg.model))
     assert {key: after[key] for key in after if after[key] != before.get(key)} == changed
     assert before.keys() <= after.keys()
+
+
+def test_the_loss_for_an_older_mmsegmentation_is_that_of_the_newer():
+    from vitdense.data.sample.loss import CrossEntropyLoss, WeightedCrossEntropyLoss
+
+    torch.manual_seed(0)
+    scores, labels = torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5))
+    labels[0, 0] = 255
+    weights = [0.2, 1.0, 1.0]
+    expected = F.cross_entropy(scores, labels, torch.tensor(weights), ignore_index=255)
+    ours = WeightedCrossEntropyLoss(class_weight=weights)(scores, labels, ignore_index=255)
+    torch.testing.assert_close(ours, expected)
+    if digit_version(mmseg.__version__) >= digit_version('1.3'):
+        theirs = CrossEntropyLoss(class_weight=weights)(scores, labels, ignore_index=255)
+        assert torch.equal(ours, theirs)
 
 
 def test_a_segmentor_with_other_losses_and_without_a_second_head_is_taken_too():

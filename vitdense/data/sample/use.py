@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
+from mmengine.utils import digit_version
 
 from ...config.settings import LOADERS
 from ...errors import UserError
@@ -161,6 +162,8 @@ def set_annotations(evaluator: Any, file: str) -> None:
 
 
 def _label_maps(cfg: Config) -> tuple[str, ...]:
+    import mmseg  # by its own configs alone
+
     cfg.data_root = f'{root()}/ade/ADEChallengeData2016/'
     for name in LOADERS:
         cfg[name].dataset.update(
@@ -174,6 +177,8 @@ def _label_maps(cfg: Config) -> tuple[str, ...]:
     for part in _dicts(cfg.model):
         if name_of(part) == 'CrossEntropyLoss' and not part.get('use_sigmoid'):
             part['class_weight'] = weights
+            if digit_version(mmseg.__version__) < digit_version('1.3'):
+                part['type'] = 'vitdense.data.sample.loss.WeightedCrossEntropyLoss'
     return SEG_CLASSES
 
 
