@@ -95,7 +95,9 @@ def load_weights(path: Path, allow: list[Any]) -> Any:
         script = tarfile.is_tarfile(path)
     if script:
         raise pickle.UnpicklingError('neither TorchScript nor a tar file is loaded')
-    names = dict(item[::-1] if isinstance(item, tuple) else (_name(item), item) for item in allow)
+    names: dict[str, Any] = dict(
+        item[::-1] if isinstance(item, tuple) else (_name(item), item) for item in allow
+    )
     kind = type('Unpickler', (_Unpickler,), dict(allowed=names, known=_known_globals() | names))
     own = SimpleNamespace(Unpickler=kind, load=lambda file, **options: kind(file, **options).load())
     torchs: Any = torch.serialization
@@ -117,12 +119,15 @@ def _name(thing: Any) -> str:
     return f'{thing.__module__}.{thing.__qualname__}'
 
 
-class _Unpickler(pickle._Unpickler):
+_PythonUnpickler: Any = pickle._Unpickler  # whose parts have no types
+
+
+class _Unpickler(_PythonUnpickler):
     """Python's, which finds and calls what is `known` by its name, and builds what is `allowed`."""
 
     allowed: dict[str, Any] = {}
     known: dict[str, Any] = {}
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: dict[int, Callable] = dict(_PythonUnpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         if self.proto < 3:  # names of Python 2

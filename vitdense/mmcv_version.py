@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 PACKAGES = ('mmdet', 'mmseg')
 ACCEPTED = '2.1.0'
@@ -41,7 +42,7 @@ def _run(run: Callable[[ModuleType], None], module: ModuleType) -> None:
     try:
         run(module)
     except AssertionError as error:
-        mmcv = sys.modules.get('mmcv')
+        mmcv: Any = sys.modules.get('mmcv')
         if mmcv is None or not str(error).startswith('MMCV==') or mmcv.__version__.startswith(('0.', '1.')):
             raise
         own, mmcv.__version__ = mmcv.__version__, ACCEPTED
