@@ -18,8 +18,12 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import PixelData
+from small import CONFIGS
 from small_backbones import SMALL
 from torch import nn
+
+from vitdense.data.sample import CLASSES, root
+from vitdense.data.sample.use import use_sample_data
 
 DETECTORS = ['retinanet/retinanet_r50_fpn_1x_coco.py', 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
 SEGMENTORS = [
@@ -160,3 +164,58 @@ def test_custom_imports_is_all_that_a_text_config_needs(library, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == 'backbone: vitdense.backbones.transcnn TransCNN'
+
+
+# ---- by MMDetection's own tools ---------------------------------------------------------------------------
+
+OWN = """
+_base_ = {base!r}
+custom_imports = dict(imports=['vitdense'])
+model = dict(
+    backbone=dict(_delete_=True, type='TransCNN', arch='tiny'),
+    neck=dict(in_channels=[64, 128, 256, 512]),
+    bbox_head=dict(num_classes={classes}),
+)
+files = dict(data_root={root!r}, metainfo=dict(classes={names!r}))
+read = dict(type='LoadImageFromFile')
+boxes = dict(type='LoadAnnotations', with_bbox=True)
+resize = dict(type='Resize', scale=(128, 128), keep_ratio=True)
+keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+here = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(
+    dataset=dict(pipeline=[read, boxes, resize, dict(type='PackDetInputs')], **files), **here
+)
+val_dataloader = dict(
+    dataset=dict(
+        indices=4, pipeline=[read, resize, boxes, dict(type='PackDetInputs', meta_keys=keys)], **files
+    ),
+    **here
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file={root!r} + 'annotations/instances_val2017.json')
+test_evaluator = val_evaluator
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=3, val_interval=3)
+param_scheduler = []
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=3), logger=dict(interval=1))
+log_processor = dict(by_epoch=False)
+"""
+
+
+@pytest.mark.nightly
+def test_mmdetections_own_tools_train_resume_and_test(tmp_path):
+    use_sample_data(Config.fromfile(CONFIGS / 'retinanet_transcnn.py'))  # draws it
+    base, folder = str(shipped('mmdet', DETECTORS[0])), f'{root()}/coco/'
+    path, tools = tmp_path / 'config.py', Path(find_spec('mmdet').origin).parent / '.mim/tools'
+    path.write_text(OWN.format(base=base, classes=len(CLASSES), root=folder, names=CLASSES))
+
+    def call(*words):
+        command = [sys.executable, '-W', 'ignore', *map(str, words), '--work-dir', str(tmp_path / 'run')]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    assert 'Iter(train) [3/3]' in call(tools / 'train.py', path)
+    said = call(tools / 'train.py', path, '--resume', '--cfg-options', 'train_cfg.max_iters=4')
+    assert 'Iter(train) [4/4]' in said
+    assert 'Iter(train) [1/4]' not in said
+    call('-m', 'vitdense', 'run', tools / 'test.py', path, tmp_path / 'run/iter_3.pth')
