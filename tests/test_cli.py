@@ -40,10 +40,31 @@ assert not slow, slow
 
 
 def test_help_of_every_command_imports_no_torch():
-    tools = [CONFIGS.parent / f'tools/{name}.py' for name in (*COMMANDS, *RENAMED) if name != 'configs']
+    names = {*COMMANDS, *RENAMED} - {'configs', 'run'}
+    tools = [CONFIGS.parent / f'tools/{name}.py' for name in sorted(names)]
     done = run('-c', HELP, *tools, cwd=CONFIGS.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('usage:') == len(tools)
+
+
+def test_a_script_is_run_with_its_arguments_and_the_ops(tmp_path):
+    (tmp_path / 'other.py').write_text('NAME = __name__')
+    (tmp_path / 'script.py').write_text(
+        'import sys, other, mmcv._ext\nprint(__name__, other.NAME, sys.argv[1:], mmcv._ext.__name__)'
+    )
+    done = run('-m', 'vitdense', 'run', tmp_path / 'script.py', 'a', '--b', cwd=CONFIGS.parent)
+    assert done.stdout == "__main__ other ['a', '--b'] mmcv._ext\n", done.stderr
+    done = run('-m', 'vitdense', 'run', tmp_path / 'absent.py', cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: ')
+
+
+@pytest.mark.parametrize(('version', 'code'), [('2.4.1+cpu', 2), ('2.1.2', 2), ('2.10.0', 0)])
+def test_a_tool_says_which_torch_it_needs(call_tool, monkeypatch, version, code):
+    monkeypatch.setattr('importlib.metadata.version', lambda name: version)
+    done, _, errors = call_tool('check_data', 'retinanet_pit', '--sample')
+    assert done == code
+    assert not code or errors == f'error: needs torch 2.5 or newer, and this is torch {version}\n'
 
 
 def test_a_module_runs_a_command_by_name(tmp_path):
