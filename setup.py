@@ -35,7 +35,7 @@ setup(
     package_data={'vitdense': ['py.typed']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['vitdense=vitdense.cli:main']},
-    python_requires='>=3.11',
+    python_requires='>=3.10',
     install_requires=[
         'torch>=2.8',
         'torchvision>=0.23',
@@ -58,6 +58,7 @@ setup(
     classifiers=[
         'License :: OSI Approved :: Apache Software License',
         'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13',

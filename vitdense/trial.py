@@ -35,8 +35,8 @@ def trial(what: str) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """What an error says, in a line; of one that says nothing, which function raised it."""
+    if said := ' '.join(str(error).split()):
+        return f'{type(error).__name__}: {said}'
     *_, (frame, _) = walk_tb(error.__traceback__)
-    said = ' '.join(str(error).split())
-    return (
-        f'{type(error).__name__}: {said}' if said else f'{type(error).__name__} in {frame.f_code.co_qualname}'
-    )
+    code = frame.f_code
+    return f'{type(error).__name__} in {getattr(code, "co_qualname", code.co_name)}'  # Python 3.11
