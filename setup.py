@@ -39,7 +39,7 @@ setup(
     install_requires=[
         'torch>=2.8',
         'torchvision>=0.23',
-        'timm>=1.0.9',
+        'timm>=1.0.16',
         'safetensors>=0.4',
         'onedl-mmengine>=0.10.9',
         'onedl-mmcv>=2.3',  # brings OpenCV

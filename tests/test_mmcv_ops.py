@@ -2,7 +2,6 @@
 
 import copy
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import math
@@ -32,7 +31,6 @@ if mmcv_ops.describe() == 'mmcv ops: compiled':
 ext = importlib.import_module('mmcv._ext')
 ops = importlib.import_module('mmcv.ops')
 
-HAS_STUBS = 'onedl-mmdetection' in importlib.metadata.packages_distributions().get('mmdet', ())
 HALVES = [torch.float16, torch.bfloat16]
 
 
@@ -89,20 +87,23 @@ def test_compiled_ops_take_precedence(tmp_path):
     assert run_python(code, tmp_path) == [str(compiled), 'mmcv ops: compiled']
 
 
-@pytest.mark.skipif(not HAS_STUBS, reason='the original mmdet has no stubs')
 def test_mmdet_imported_first_gets_the_ops_too():
-    """`mmdet.utils`, the first import of mmdet's own tools, leaves a stub in the place of `roi_align`."""
+    """`mmdet.utils`, the first import of mmdet's own tools, leaves a stub in the place of `roi_align` in the
+    forks from 3.5; in others it, or the import of the structures, has failed, and is repeated.
+    """
     code = """
-        import mmdet.utils
-        from mmdet.structures.mask import structures
-        print(structures.roi_align.__module__)
+        import contextlib
+        with contextlib.suppress(ModuleNotFoundError):
+            import mmdet.utils
+            from mmdet.structures.mask import structures
         mmcv_ops.install()
+        from mmdet.structures.mask import structures
         import mmcv.ops, numpy as np
         print(structures.roi_align is mmcv.ops.roi_align)
         masks = structures.BitmapMasks(np.ones((1, 8, 8), np.uint8), 8, 8)
         print(masks.crop_and_resize(np.array([[0, 0, 4, 4]]), (2, 3), np.array([0])).masks.shape)
     """
-    assert run_python(code) == ['mmdet.structures.mask.structures', 'True', '(1, 2, 3)']
+    assert run_python(code) == ['True', '(1, 2, 3)']
 
 
 def test_the_module_behaves_like_any_other():
