@@ -33,8 +33,8 @@ is_exporting: Callable[[], bool] = getattr(torch.compiler, 'is_exporting', lambd
 is_compiling: Callable[[], bool] = getattr(torch.compiler, 'is_compiling', torch._utils.is_compiling)
 
 
-# 2.8, of the versions that were tried; in 2.5 a graph that recomputes counts a batch norm's batches twice
-COMPILES_RECOMPUTATION = has_torch('2.8')
+# 2.10; in 2.5 and 2.8 a graph that recomputes counts a batch norm's batches twice
+COMPILES_RECOMPUTATION = has_torch('2.10')
 
 
 def is_autocast_enabled(device: str) -> bool:

@@ -15,6 +15,7 @@ from vitdense.engine import precision
 from vitdense.engine.precision import ScaledOptimWrapper, autocast_networks, check_precision, compile_parts
 from vitdense.engine.runner import VitdenseRunner
 from vitdense.errors import UserError
+from vitdense.layers.recompute import Blocks
 
 GPU = torch.cuda.is_available()
 
@@ -222,3 +223,15 @@ def test_a_compiler_that_does_not_work_is_a_user_error_before_the_run(monkeypatc
     monkeypatch.setattr(precision, 'BACKEND', broken)
     with pytest.raises(UserError, match='--compile: '):
         compile_parts(Detector())
+
+
+@pytest.mark.parametrize(('able', 'said'), [(True, 0), (False, 1)])
+def test_where_a_compiled_backbone_recomputes_nothing_it_is_said(monkeypatch, able, said):
+    monkeypatch.setattr(precision, 'COMPILES_RECOMPUTATION', able)
+    monkeypatch.setattr(precision, 'BACKEND', 'eager')
+    model = Detector()
+    model.backbone = Blocks(nn.Linear(4, 4), with_cp=True)
+    lines = []
+    monkeypatch.setattr(precision, 'print_log', lambda line, *where: lines.append(line))
+    compile_parts(model)
+    assert sum('with_cp=True' in line for line in lines) == said

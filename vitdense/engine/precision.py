@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
@@ -21,8 +22,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from ..backbones.pyramid import Pyramid
-from ..compat import raise_recompile_limit
+from ..compat import COMPILES_RECOMPUTATION, raise_recompile_limit
 from ..errors import UserError
+from ..layers.recompute import Blocks
 from .processes import unwrapped
 
 # ---- mixed precision ---------------------------------------------------------------------------------------
@@ -120,6 +122,14 @@ def compile_parts(model: nn.Module) -> None:
         raise UserError(
             f'--compile: torch.compile does not work here: {str(error).splitlines()[0]}'
         ) from error
+    recomputed = any(isinstance(part, Blocks) and part.with_cp for part in model.modules())
+    if recomputed and not COMPILES_RECOMPUTATION:
+        print_log(
+            f'with_cp=True saves no memory in a compiled backbone: that needs torch 2.10, and this is '
+            f'{torch.__version__}',
+            'current',
+            logging.WARNING,
+        )
     # a graph for each setting of SuperViT's dials, at each kind of size; torch stops at eight
     raise_recompile_limit(GRAPHS)
     for name in COMPILED_PARTS:
