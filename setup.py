@@ -47,7 +47,7 @@ setup(
         'onedl-mmsegmentation>=1.3',
         'matplotlib>=3.8',
         'numpy>=1.26',
-        'pillow>=10.0',
+        'pillow>=11.0',
         'pycocotools>=2.0.7',
         'rich>=13.0',
     ],

@@ -92,7 +92,7 @@ def test_afterwards_prints_reach_the_terminal_again(log, capfd, ending):
 
 
 def test_the_console_writes_to_the_real_output_while_prints_do_not_and_folds_no_line(log, capfd):
-    line = 'a b ' * 100
+    line = 'a b' * 100
     with quiet():
         log()
         make_console().print(line)

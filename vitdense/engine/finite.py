@@ -86,8 +86,10 @@ class FiniteHook(Hook):
         path = Path(runner.work_dir, FOLDER, f'iter_{runner.iter + 1}_rank_{runner.rank}.pth')
         path.parent.mkdir(parents=True, exist_ok=True)
         by_name = {name: float(value) for name, value in losses.items()}
+        saved = dict(losses=by_name, gradients=dict(gradients), batch=plain(self.batch))
         try:
-            torch.save(dict(losses=by_name, gradients=dict(gradients), batch=plain(self.batch)), path)
+            with path.open('wb') as file:  # opened by torch 2.8 itself, a full disk would raise nothing
+                torch.save(saved, file)
         except (OSError, RuntimeError) as error:  # torch's of a full disk
             return f'; the batch could not be written to {display_path(path)}: {str(error).splitlines()[0]}'
         return f'; batch, losses and gradient norms in {display_path(path)}'
