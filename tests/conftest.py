@@ -6,8 +6,10 @@ import time
 from itertools import count
 from pathlib import PurePath
 
+from vitdense.threads import wait_briefly
+
 # Both before torch is imported: waiting threads leave the cores to the other workers, which get a share each.
-os.environ.setdefault('GOMP_SPINCOUNT', '10000')
+wait_briefly()
 if processes := os.environ.get('PYTEST_XDIST_WORKER_COUNT'):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()  # macOS
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, cores // int(processes))))

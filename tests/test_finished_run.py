@@ -56,7 +56,7 @@ def test_training_shows_its_preamble_progress_scores_and_files(trained):
       val  24 images, 5 classes \(boat, fish, house, starfish, lifebuoy\), \S+/coco
  schedule  20 iterations, batch size 4, validation every \d+ iterations
 optimizer  AdamW, learning rate 0\.005, weight decay 0 to 0\.0001
-   device  cpu, \d+ threads?, float32
+   device  cpu, \d+ threads? \([\w= ]+\), float32
       ops  .+
       log  work_dirs/tiny/{stamp}/{stamp}\.log
    filter  \S+/instances_train2017\.json: 10 of 400 images are not trained on, by filter_cfg \(.+\)

@@ -96,7 +96,7 @@ def passes(python: Path, words: Sequence[str], log: Path) -> tuple[bool, str]:
     """Whether pytest ends well, and its last line, such as '31 passed, 2 skipped'."""
     with log.open('w') as file:
         command = [python, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *words]
-        env = os.environ | dict(PYTHONPATH='', PYTHONWARNINGS='ignore')
+        env = os.environ | dict(PYTHONPATH='')
         done = subprocess.run(command, cwd=TESTS, stdout=file, stderr=subprocess.STDOUT, env=env)
     counts = re.findall(r'\d+ (?:passed|failed|skipped|errors?)', log.read_text().splitlines()[-1])
     return done.returncode == 0, ', '.join(counts) or f'exit code {done.returncode}'

@@ -12,7 +12,13 @@ from torch import nn
 
 from vitdense.checkpoint import SAFE_GLOBALS, read
 from vitdense.engine import precision
-from vitdense.engine.precision import ScaledOptimWrapper, autocast_networks, check_precision, compile_parts
+from vitdense.engine.precision import (
+    ScaledOptimWrapper,
+    autocast_networks,
+    check_precision,
+    compile_parts,
+    exact_networks,
+)
 from vitdense.engine.runner import VitdenseRunner
 from vitdense.errors import UserError
 from vitdense.layers.recompute import Blocks
@@ -95,6 +101,15 @@ def test_a_copy_of_the_model_computes_alike(model, image):
     with torch.no_grad():
         other.backbone.weight.zero_()
     assert not torch.equal(model(image)[0], other(image)[0])
+
+
+def test_for_a_while_networks_compute_in_float32(model, image):
+    exact = model(image)
+    autocast_networks(model, 'cpu', torch.bfloat16)
+    mixed = model(image)
+    with exact_networks(model):
+        assert all(map(torch.equal, model(image), exact))
+    assert all(map(torch.equal, model(image), mixed))
 
 
 def test_classes_and_state_dict_stay_what_they_were(model):

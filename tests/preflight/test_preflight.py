@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,9 @@ from small import ARCH, Hostile, workplace
 
 from vitdense.data import sample
 from vitdense.errors import UserError
+from vitdense.findings import Level
+from vitdense.preflight import precision
+from vitdense.preflight.precision import NOISE
 
 SMALL = f"""'''Small enough for a test.'''
 from mmengine.config import read_base
@@ -451,3 +455,23 @@ def test_scaling_that_does_not_count_accumulated_batches_is_a_warning(check):
     code, out, _ = check('coco', '', '--cfg-options', *words)
     assert code == 0
     assert re.match('warning: .* 4 accumulated batches', findings(out)['recipe'])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='of a CPU')
+def test_what_mixed_precision_brings_is_measured(check):
+    assert 'amp' not in findings(check('tiny')[1])
+    line = findings(check('tiny', '', '--amp')[1])['amp']
+    number = re.search(r'bfloat16 takes (\d+\.\d\d) times as long as float32', line)[1]
+    assert line.startswith('warning: ') == (float(number) > NOISE)
+
+
+@pytest.mark.parametrize(('times', 'level'), [(0.7, Level.FACT), (1.6, Level.WARNING)])
+def test_a_slower_precision_is_a_warning_with_the_figure(monkeypatch, times, level):
+    seconds = iter([times, 1.0] * 4)
+    monkeypatch.setattr(precision, '_seconds', lambda *words: next(seconds))
+    runner = SimpleNamespace(
+        cfg=dict(amp='bfloat16'), seed=0, model=torch.nn.ModuleDict(dict(backbone=torch.nn.Identity()))
+    )
+    (finding,) = precision.test_precision(runner)
+    assert finding.level is level
+    assert f'{times:.2f} times' in finding.text

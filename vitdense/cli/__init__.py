@@ -6,6 +6,8 @@ Each module holds one command, `main`, and its arguments; what a command needs i
 import sys
 from importlib import import_module
 
+from ..threads import wait_briefly
+
 COMMANDS = {
     'train': 'train a detector or a segmentor',
     'test': 'score a checkpoint',
@@ -22,6 +24,7 @@ RENAMED = {'learnability': 'overfit'}  # old names, which work for one release m
 
 def main(command: str | None = None) -> None:
     """Run a command, by default the one that the first argument names."""
+    wait_briefly()
     if command is None:
         import argparse
 

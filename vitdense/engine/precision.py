@@ -60,6 +60,19 @@ def autocast_networks(model: nn.Module, device: str, dtype: torch.dtype) -> None
         network.__class__ = _autocast_class(kind, device, dtype)
 
 
+@contextmanager
+def exact_networks(model: nn.Module) -> Iterator[None]:
+    """A model whose networks compute under autocast (`autocast_networks`), for a while in its own dtype."""
+    mixed: list[tuple[nn.Module, Any]] = [(network, type(network)) for network in _networks(model)]
+    for network, kind in mixed:
+        network.__class__ = kind.__bases__[0]
+    try:
+        yield
+    finally:
+        for network, kind in mixed:
+            network.__class__ = kind
+
+
 def _networks(model: nn.Module) -> Iterator[nn.Module]:
     """The parts of a detector or a segmentor that have parameters, each head by itself."""
     for name, part in model.named_children():

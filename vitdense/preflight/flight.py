@@ -14,6 +14,7 @@ from ..findings import Finding, Level
 from .data import classes, epochs, ignore_index, labels, left_out, masks, other_names
 from .label_maps import left_out_maps, test_label_maps, validation_label_maps
 from .origin import batch_size, frozen, loaded_weights, resumable, resumed_config, resumed_epochs
+from .precision import test_precision, training_precision
 from .schedule import schedule
 from .scores import (
     checkpoint_classes,
@@ -50,9 +51,10 @@ CHECKS: list[Check] = [
     validation_scores,
     validation_label_maps,
     step,
+    training_precision,
     validation_batch,
 ]
-TEST_CHECKS: list[Check] = [checkpoint_classes, test_heads, test_scores, test_label_maps]
+TEST_CHECKS: list[Check] = [checkpoint_classes, test_heads, test_scores, test_label_maps, test_precision]
 STYLES = {Level.FACT: ('bold', ''), Level.WARNING: ('bold yellow', 'warning: ')}
 
 

@@ -12,7 +12,7 @@ from torch.nn import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from .. import __version__, mmcv_ops
+from .. import __version__, mmcv_ops, threads
 from ..console import display_path, plural, spread
 from ..data.dataset import classes_of, leaf_datasets
 from ..engine.precision import is_compiled
@@ -130,6 +130,8 @@ def _norms(model: torch.nn.Module) -> str:
 def _device(runner: Runner) -> str:
     kind = get_device()
     name = f'cpu, {plural(torch.get_num_threads(), "thread")}'
+    if waiting := threads.describe():
+        name += f' ({waiting})'
     if kind == 'cuda':
         name = torch.cuda.get_device_name()
     amp = runner.cfg.get('amp')
