@@ -6,6 +6,7 @@
 from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import metadata
 from importlib.util import find_spec
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,22 @@ def chosen_indices(dataset: Any) -> Any:
     return dataset._indices
 
 
-def set_iterator_epoch(iterator: Any, epoch: int) -> None:
-    """Set the epoch of an iteration-based loop's loader, from which the sampler's next epochs are counted."""
-    iterator._epoch = epoch
+def resume_data(loop: Any, epoch: int) -> None:
+    """Let an iteration-based loop that is resumed begin with what its batch sampler gives first.
+
+    MMEngine would load, or since 0.10.9 pass over, what the run has seen.
+
+    Args:
+        loop: its sampler already skips that by itself.
+        epoch: of the loader, from which the sampler's next epochs are counted.
+    """
+    if hasattr(loop, 'fast_forward_on_resume'):
+        loop.fast_forward_on_resume = True
+        loop.dataloader_iterator._epoch = epoch
+    else:
+        begun = type(loop.dataloader_iterator)(loop.dataloader)  # the other has begun at the start
+        begun._epoch = epoch
+        loop.dataloader_iterator = chain(repeat(None, loop.iter), begun)
 
 
 def optim_wrappers(optim_wrapper: Any) -> dict[str, Any]:

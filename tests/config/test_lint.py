@@ -165,6 +165,13 @@ def test_a_variable_of_a_configs_own_is_no_error(tmp_path):
     check_arguments(own(tmp_path, 'dataset_type = 1\nmy_scheduler = 2\nimage_size = (3, 4)'))
 
 
+@pytest.mark.parametrize('parts', ['{}', '[{}]'])
+def test_an_initialization_names_a_part(tmp_path, parts):
+    part = parts.format("dict(type='Normal', name='retina_cls', std=0.01, bias_prob=0.01)")
+    whole = f"dict(type='Normal', layer='Conv2d', std=0.01, override={part})"
+    check_arguments(own(tmp_path, f'model.bbox_head.init_cfg = {whole}'))
+
+
 def test_the_file_that_set_the_key_is_named(tmp_path):
     base, child = tmp_path / 'base.py', tmp_path / 'child.py'
     base.write_text("model = dict(type='vitdense.backbones.PiT', arch='ti',\n    paded=True)\n")

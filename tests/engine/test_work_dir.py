@@ -31,7 +31,7 @@ def run(folder, *checkpoints):
     """A work dir as MMEngine leaves it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in checkpoints:
-        torch.save(dict(state_dict={}), folder / name)
+        torch.save(dict(state_dict=dict(weight=torch.zeros(1000))), folder / name)
     if checkpoints:
         # where the run was then; it may have been moved since
         (folder / 'last_checkpoint').write_text(f'/elsewhere/{checkpoints[-1]}')

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,8 @@ def run(
     try:
         args = p.parse_args()
         require_torch(torch)
-        from ..console import quiet
+        with warnings.catch_warnings(record=True):  # MMEngine 0.10.7 imports what torch 2.5 calls deprecated
+            from ..console import quiet
 
         with quiet():
             command(args)

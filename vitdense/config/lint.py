@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from mmengine import registry
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.model.weight_init import BaseInit
 from mmengine.optim import BaseOptimWrapper, _ParamScheduler
 from mmengine.runner import BaseLoop, Runner
 from mmengine.utils import get_object_from_string
@@ -41,6 +42,7 @@ BUILDER_KEYS: dict[type, set[str]] = {
     object: {'type', '_scope_'},
     Hook: {'priority'},
     BaseLoop: {'by_epoch'},
+    BaseInit: {'name'},  # of a part, in `override`
     BaseOptimWrapper: {'constructor', 'optimizer', 'paramwise_cfg'},
     _ParamScheduler: {'convert_to_iter_based', 'epoch_length'},
     # norms; upsampling; convolutions of a backbone's stages, and their old name of groups; DETR's losses

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..checkpoint import SAFE_GLOBALS, read
 from ..data.reproducible import seed_all
 from ..errors import UserError
-from ..mmengine_internals import is_resuming, set_iterator_epoch
+from ..mmengine_internals import is_resuming, resume_data
 from .processes import unwrapped
 
 
@@ -79,11 +79,11 @@ class PositionHook(Hook):
         batches.skip = self.samples // (batches.batch_size * get_dist_info()[1])
         if isinstance(loop, EpochBasedTrainLoop):
             return
-        loop.fast_forward_on_resume = True  # here, and not by loading what is then thrown away
+        epoch = 0
         if not isinstance(batches.sampler, InfiniteSampler):
             epoch, batches.skip = divmod(batches.skip, len(batches))
-            set_iterator_epoch(loop.dataloader_iterator, epoch)
             batches.sampler.set_epoch(epoch)
+        resume_data(loop, epoch)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """For dropout, stochastic depth and sampled regions."""
