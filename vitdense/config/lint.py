@@ -42,7 +42,7 @@ BUILDER_KEYS: dict[type, set[str]] = {
     object: {'type', '_scope_'},
     Hook: {'priority'},
     BaseLoop: {'by_epoch'},
-    BaseInit: {'name'},  # of a part, in `override`
+    BaseInit: {'name', 'override'},  # parts, by name
     BaseOptimWrapper: {'constructor', 'optimizer', 'paramwise_cfg'},
     _ParamScheduler: {'convert_to_iter_based', 'epoch_length'},
     # norms; upsampling; convolutions of a backbone's stages, and their old name of groups; DETR's losses
