@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import mmengine
+import pytest
+from mmengine.utils import digit_version
+
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = REPOSITORY / 'configs'
 ARCH = dict(
@@ -29,6 +33,12 @@ for loader in (train_dataloader, val_dataloader, test_dataloader):
 for loader in (val_dataloader, test_dataloader):
     loader.dataset.update(indices=24)
 '''
+
+
+NEWER_MMENGINE = pytest.mark.skipif(
+    digit_version(mmengine.__version__) < digit_version('0.10.9'),
+    reason='classes and calls in a Python-style config: onedl-mmengine 0.10.9',
+)
 
 
 def workplace(folder):

@@ -8,6 +8,7 @@ from line import Line
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
+from small import NEWER_MMENGINE
 from torch import nn
 
 from vitdense.checkpoint import SAFE_GLOBALS, read
@@ -205,6 +206,7 @@ def test_auto_is_bfloat16_but_on_a_gpu_without_it(monkeypatch, gpu, bfloat16, ex
     assert check_precision('auto') == expected
 
 
+@NEWER_MMENGINE
 def test_another_precision_is_a_user_error_also_in_a_config(tmp_path):
     with pytest.raises(UserError, match=r'float64: .*bfloat16 or float16'):
         check_precision('float64')

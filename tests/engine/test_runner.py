@@ -11,6 +11,7 @@ import torch
 from line import Line, Mean, Points, loader
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
+from small import NEWER_MMENGINE
 from torch import nn
 from yapf.yapflib import yapf_api
 
@@ -178,6 +179,7 @@ def test_a_config_in_the_work_dir_itself_is_not_overwritten(make_runner, tmp_pat
     assert (tmp_path / 'line.py').read_text().startswith('# mine\n')
 
 
+@NEWER_MMENGINE
 def test_the_text_of_the_config_is_made_once_in_a_run(tmp_path, monkeypatch):
     made, format_code = [], yapf_api.FormatCode
 

@@ -9,8 +9,8 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 
+from vitdense.compat import SHARDING, has_torch
 from vitdense.engine.finite import FiniteHook
 from vitdense.engine.processes import average_statistics, on_main_process
 from vitdense.errors import UserError
@@ -57,6 +57,8 @@ def _sharded(rank, folder):
     torch.manual_seed(0)
     model = nn.Linear(2, 1)
     model.parse_losses = lambda losses: (sum(losses.values()), losses)
+    from torch.distributed.fsdp import fully_shard
+
     model = fully_shard(model, mesh=init_device_mesh('cpu', (2,)))
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     runner = SimpleNamespace(
@@ -80,6 +82,7 @@ def _sharded(rank, folder):
     return weights
 
 
+@pytest.mark.skipif(not has_torch(SHARDING), reason='shards: torch 2.6')
 def test_a_nan_loss_in_one_process_is_a_step_that_none_takes(both):
     folder, results = both
     first, second = results['_sharded']
@@ -107,4 +110,4 @@ def test_all_processes_get_the_choice_or_the_error_of_the_main_one(both):
     assert both[1]['_choices'] == [('iter_10.pth', 'no checkpoint on 0')] * 2
 
 
-WORK = (_norms, _sharded, _choices)
+WORK = (_norms, _sharded, _choices) if has_torch(SHARDING) else (_norms, _choices)

@@ -123,9 +123,9 @@ def run(
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     main_process = os.environ.get('RANK', '0') == '0'
     try:
-        args = p.parse_args()
-        require_torch(torch)
         with warnings.catch_warnings(record=True):  # MMEngine 0.10.7 imports what torch 2.5 calls deprecated
+            args = p.parse_args()
+            require_torch(torch)
             from ..console import quiet
 
         with quiet():
