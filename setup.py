@@ -9,6 +9,7 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').read_text()).group(1)
 
+RUNTIMES = ['onnxruntime>=1.18', 'openvino>=2025.0']  # for `vitdense benchmark FILE`
 TEST = ['hypothesis>=6.100', 'pytest>=8.0', 'pytest-xdist>=3.5']
 
 
@@ -53,7 +54,16 @@ setup(
     ],
     extras_require={
         'test': TEST,
-        'dev': [*TEST, 'import-linter>=2.0', 'mypy>=1.15', 'pre-commit>=3.5', 'ruff>=0.17.5'],
+        'runtimes': RUNTIMES,
+        'dev': [
+            *TEST,
+            *RUNTIMES,
+            'onnx>=1.16',
+            'import-linter>=2.0',
+            'mypy>=1.15',
+            'pre-commit>=3.5',
+            'ruff>=0.17.5',
+        ],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

@@ -1,10 +1,12 @@
 """A benchmark runs models in turns, names what it ran, and computes what it shows. No time is judged here."""
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,9 +14,10 @@ from small import CONFIGS
 from small_backbones import SMALL
 
 from vitdense import backbones
-from vitdense.benchmark.models import PEERS, RunSetting, _backbone, timed_model
+from vitdense.benchmark.models import PEERS, _backbone, timed_model
 from vitdense.benchmark.results import results
-from vitdense.benchmark.timing import PRODUCT, WARM_UP, Timing, _timing, matrix_product, time_in_turns
+from vitdense.benchmark.setting import RunSetting
+from vitdense.benchmark.timing import PRODUCT, WARM_UP, Load, Timing, _timing, matrix_product, time_in_turns
 from vitdense.complexity import _Count, cost
 from vitdense.memory import peak_memory
 
@@ -36,8 +39,23 @@ def test_models_run_in_turns_and_the_first_rounds_do_not_count():
 
 
 def test_a_timing_is_the_median_and_the_quartiles():
-    assert _timing([5.0, 1.0, 3.0, 2.0, 4.0, 7.0, 6.0]) == Timing(4.0, 2.5, 5.5)
-    assert _timing([2.0]) == Timing(2.0, 2.0, 2.0)
+    cpu = [9.0, 2.0, 6.0, 4.0, 8.0, 14.0, 12.0]
+    assert _timing([5.0, 1.0, 3.0, 2.0, 4.0, 7.0, 6.0], cpu) == Timing(4.0, 2.5, 5.5, 8.0)
+    assert _timing([2.0], [3.0]) == Timing(2.0, 2.0, 2.0, 3.0)
+
+
+def test_cpu_seconds_are_of_all_threads_and_not_of_a_wait():
+    work = matrix_product(CPU, torch.float32)
+    timings = time_in_turns(dict(wait=lambda: time.sleep(0.05), work=work), 1, CPU)
+    assert timings['wait'].median >= 0.05 > timings['wait'].cpu
+    assert timings['work'].cpu > 0.5 * timings['work'].median
+
+
+@pytest.mark.parametrize(
+    ('start', 'end', 'quiet'), [(0.1, 2.2, True), (1.1, 2.2, False), (0.1, 3.1, False), (0.0, 0.0, True)]
+)
+def test_a_machine_is_quiet_where_little_else_runs(start, end, quiet):
+    assert Load(start, end).quiet(threads=2) is quiet
 
 
 def test_the_matrix_product_is_what_its_rate_is_computed_from():
@@ -108,9 +126,12 @@ def test_the_cost_of_a_detector_is_that_of_what_runs(tmp_path):
 
 def test_ratios_and_shares_are_computed_from_what_was_timed():
     models = [timed_model('PiT:ti', setting(training=True)), timed_model('resnet50', setting(training=True))]
-    timings = {'PiT:ti': Timing(0.5, 0.4, 0.6), 'resnet50': Timing(2.0, 1.9, 2.2)}
+    timings = {'PiT:ti': Timing(0.5, 0.4, 0.6, 0.9), 'resnet50': Timing(2.0, 1.9, 2.2, 3.8)}
     memory = {'PiT:ti': 3, 'resnet50': 4}
-    found = results(setting(training=True), models, timings, memory, Timing(0.1, 0.1, 0.1), 'resnet50')
+    product, load = Timing(0.1, 0.1, 0.1, 0.2), Load(0.1, 9.0)
+    found = results(setting(training=True), models, timings, memory, product, load, 'resnet50')
+    assert found['load'] == dict(start=0.1, end=9.0)
+    assert not found['quiet']
     rate = 2 * 2048**3 / 0.1
     assert found['matrix_product_rate'] == rate
     assert (found['task'], found['batch'], found['size']) == ('training step', 2, [64, 96])
@@ -194,5 +215,56 @@ def test_a_model_that_cannot_be_timed_is_one_line(tool, words, option, said):
     code, out, err = tool(*words, '--device', 'cpu')
     assert (code, out) == (2, '')
     assert err.startswith(f'error: {option}: ')
+    assert said in err
+    assert err.count('\n') == 1
+
+
+# ---- exported files ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=['.onnx', '.xml'])
+def file(request, tmp_path):
+    """A convolution, for images of any size, batch size 2."""
+    openvino, onnx = pytest.importorskip('openvino'), pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    path = tmp_path / f'convolution{request.param}'
+    weight = np.random.default_rng(0).standard_normal((4, 3, 3, 3), dtype=np.float32)
+    image, map = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, channels, 'h', 'w'])
+        for name, channels in (('image', 3), ('map', None))
+    )
+    node = onnx.helper.make_node('Conv', ['image', 'weight'], ['map'], pads=[1, 1, 1, 1])
+    graph = onnx.helper.make_graph(
+        [node], 'convolution', [image], [map], [onnx.numpy_helper.from_array(weight, 'weight')]
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=10)
+    onnx.save(model, tmp_path / 'convolution.onnx')
+    if request.param == '.xml':
+        openvino.save_model(openvino.convert_model(tmp_path / 'convolution.onnx'), path)
+    return path.name  # in the folder where the tool runs
+
+
+def test_an_exported_file_runs_beside_a_model(file, tool):
+    code, out, _ = tool(
+        file, 'PiT:ti', '--size', '64', '96', '--batch', '2', '--rounds', '1', '--json', 'found.json'
+    )
+    assert code == 0
+    row = json.loads(Path('found.json').read_text())['runs'][0]['models'][file]
+    assert row.keys() == {'median', 'low', 'high', 'cpu', 'ratio'}
+    assert file in out
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['--batch', '1'], 'does not run on 1 × 3 × 64 × 96'),
+        (['--batch', '2', '--train'], 'without --train'),
+        (['--batch', '2', '--dtype', 'bfloat16', '--compile'], 'without --compile, --dtype'),
+    ],
+)
+def test_an_exported_file_that_cannot_run_so_is_one_line(file, tool, words, said):
+    code, _, err = tool(file, '--size', '64', '96', *words)
+    assert code == 2
+    assert err.startswith(f'error: {file}: ')
     assert said in err
     assert err.count('\n') == 1

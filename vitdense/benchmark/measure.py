@@ -5,9 +5,10 @@ from typing import Any
 
 from ..compat import raise_recompile_limit
 from ..memory import peak_memory
-from .models import RunSetting, timed_model
+from .models import timed_model
 from .results import results
-from .timing import matrix_product, time_in_turns
+from .setting import RunSetting
+from .timing import Load, load, matrix_product, time_in_turns
 
 
 def measure(
@@ -24,12 +25,14 @@ def measure(
     Raises:
         UserError: there is no such model, or it does not take such images.
     """
+    start = load()
     device, dtype = settings[0].device, settings[0].dtype
     # our backbones share the code of their forward pass, and torch stops compiling it at eight
     raise_recompile_limit(2 * len(names) * len(settings))
     entries = [[timed_model(name, setting) for name in dict.fromkeys(names)] for setting in settings]
     runs = {(i, entry.name): entry.run for i, row in enumerate(entries) for entry in row}
     timings = time_in_turns(runs | {'product': matrix_product(device, dtype)}, rounds, device)
+    loads = Load(start, load())
     memory = {key: peak_memory(run, device) for key, run in runs.items()}
     return [
         results(
@@ -38,6 +41,7 @@ def measure(
             {entry.name: timings[i, entry.name] for entry in row},
             {entry.name: memory[i, entry.name] for entry in row},
             timings['product'],
+            loads,
             baseline,
         )
         for i, (setting, row) in enumerate(zip(settings, entries, strict=True))

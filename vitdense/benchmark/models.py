@@ -2,7 +2,6 @@
 
 import ast
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,8 @@ from ..config.read import load_config
 from ..engine.precision import autocast_networks
 from ..errors import UserError
 from ..preflight.untouched import in_mode
+from .files import RUNTIMES, exported
+from .setting import RunSetting
 
 # MMDetection's own, as its configs of these names build them, but that in a training step all norms take the
 # batch's statistics.
@@ -30,36 +31,14 @@ PEERS = {
 }
 
 
-class RunSetting(NamedTuple):
-    """How all models of a benchmark are run.
-
-    size: (H, W).
-    dtype: float32, or what autocast computes in.
-    training: forward and backward, not the forward alone.
-    compiled: through `torch.compile`.
-    memory_kept: the process keeps the memory that it frees (`memory.keep_freed_memory`).
-    """
-
-    batch: int
-    size: tuple[int, int]
-    device: torch.device
-    dtype: torch.dtype
-    training: bool
-    compiled: bool
-    memory_kept: bool = False
-
-    def autocast(self) -> AbstractContextManager:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-
-
 class TimedModel(NamedTuple):
     """A model, ready to run.
 
-    cost: of one image, forward.
+    cost: of one image, forward; None of an exported file.
     """
 
     name: str
-    cost: Cost
+    cost: Cost | None
     run: Callable[[], Any]
 
 
@@ -69,8 +48,8 @@ def timed_model(name: str, setting: RunSetting) -> TimedModel:
     Args:
         name: a class of `vitdense.backbones` and a variant, `TransCNN:small`, with more of its arguments
             where there are any, `SuperViT:deit_s,keep_rate=0.5`; a name in `PEERS`; `timm:` and a model of
-            timm, whose features are timed; or a config of a detector or a segmentor, ours by its path,
-            MMDetection's by `mmdet:retinanet/retinanet_r50_fpn_1x_coco.py`.
+            timm, whose features are timed; a config of a detector or a segmentor, ours by its path,
+            MMDetection's by `mmdet:retinanet/retinanet_r50_fpn_1x_coco.py`; or an exported file (`files.py`).
         setting: what to run.
 
     Raises:
@@ -78,6 +57,8 @@ def timed_model(name: str, setting: RunSetting) -> TimedModel:
     """
     if name.endswith('.py'):
         return _whole(name, setting)
+    if Path(name).suffix in RUNTIMES:
+        return TimedModel(name, None, exported(name, setting))
     backbone: Any = _backbone(name).to(setting.device).to(memory_format=torch.channels_last)
     backbone.train(setting.training)
     features = backbone.forward_features if name.startswith('timm:') else backbone

@@ -15,8 +15,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from rich.table import Table
 
-from .models import RunSetting, TimedModel
-from .timing import PRODUCT, Timing
+from .models import TimedModel
+from .setting import RunSetting
+from .timing import PRODUCT, Load, Timing
 
 
 def results(
@@ -25,27 +26,29 @@ def results(
     timings: Mapping[str, Timing],
     memory: Mapping[str, int],
     product: Timing,
+    load: Load,
     baseline: str,
 ) -> dict[str, Any]:
     """Everything that was set and measured, as JSON has it: seconds, bytes, operations a second.
 
     `share` is the part that a model reaches of the machine's rate on one large matrix product. Of a training
     step, whose backward pass costs twice the forward pass, three times the forward operations are counted.
+    Of an exported file, parameters, operations and memory are not known.
     """
     rate = 2 * PRODUCT**3 / product.median
     passes = 3 if setting.training else 1
     models = {}
     for name, cost, _ in timed_models:
         timing = timings[name]
-        operations = 2 * cost.multiply_adds * setting.batch * passes
-        models[name] = dict(
-            parameters=cost.parameters,
-            multiply_adds=cost.multiply_adds,
-            **timing._asdict(),
-            ratio=timing.median / timings[baseline].median,
-            share=operations / timing.median / rate,
-            memory=memory[name],
-        )
+        models[name] = dict(timing._asdict(), ratio=timing.median / timings[baseline].median)
+        if cost:
+            operations = 2 * cost.multiply_adds * setting.batch * passes
+            models[name].update(
+                parameters=cost.parameters,
+                multiply_adds=cost.multiply_adds,
+                share=operations / timing.median / rate,
+                memory=memory[name],
+            )
     return dict(
         machine=machine(setting.device),
         task='training step' if setting.training else 'forward',
@@ -54,6 +57,8 @@ def results(
         dtype=str(setting.dtype).removeprefix('torch.'),
         compiled=setting.compiled,
         memory_kept=setting.memory_kept,
+        load=load._asdict(),
+        quiet=load.quiet(torch.get_num_threads() if setting.device.type == 'cpu' else 1),
         baseline=baseline,
         matrix_product_rate=rate,
         models=models,
@@ -83,10 +88,12 @@ def title(found: Mapping[str, Any]) -> str:
 
 def times_table(found: Mapping[str, Any]) -> Table:
     """A row a model, fastest first."""
+    rate, load = found['matrix_product_rate'] / 1e9, found['load']
     table = Table(
         title=title(found),
         title_justify='left',
-        caption=f'{found["machine"]}; matrix product {found["matrix_product_rate"] / 1e9:.0f} GFLOP/s',
+        caption=f'{found["machine"]}; matrix product {rate:.0f} GFLOP/s; '
+        f'load {load["start"]:.1f} before, {load["end"]:.1f} after',
         caption_justify='left',
     )
     table.add_column('model', overflow='fold')  # a config's path can be long
@@ -95,6 +102,7 @@ def times_table(found: Mapping[str, Any]) -> Table:
         'multiply-adds',
         'median',
         'quartiles',
+        'CPU',
         f'× {Path(found["baseline"]).name.removesuffix(".py")}',
         'share',
         'memory',
@@ -102,15 +110,17 @@ def times_table(found: Mapping[str, Any]) -> Table:
     for column in columns:
         table.add_column(column, justify='right')
     for name, row in sorted(found['models'].items(), key=lambda item: item[1]['median']):
+        known = 'parameters' in row
         table.add_row(
             name,
-            f'{row["parameters"] / 1e6:.1f} M',
-            f'{row["multiply_adds"] / 1e9:.1f} G',
+            f'{row["parameters"] / 1e6:.1f} M' if known else '–',
+            f'{row["multiply_adds"] / 1e9:.1f} G' if known else '–',
             f'{1e3 * row["median"]:.0f} ms',
             f'{1e3 * row["low"]:.0f} – {1e3 * row["high"]:.0f}',
+            f'{1e3 * row["cpu"]:.0f}',
             f'{row["ratio"]:.2f}',
-            f'{row["share"]:.0%}',
-            f'{row["memory"] / 2**20:.0f} MiB',
+            f'{row["share"]:.0%}' if known else '–',
+            f'{row["memory"] / 2**20:.0f} MiB' if known else '–',
         )
     return table
 
@@ -127,8 +137,10 @@ def scaling_table(runs: Sequence[Mapping[str, Any]]) -> Table:
         for run in runs[1:]:
             row = run['models'][name]
             times = [math.prod(run['size']) / math.prod(first['size'])]
-            times += [row[key] / start[key] for key in ('multiply_adds', 'median', 'memory')]
-            table.add_row(name, _size(run), *(f'{number:.1f} ×' for number in times))
+            times += [
+                row[key] / start[key] if key in row else None for key in ('multiply_adds', 'median', 'memory')
+            ]
+            table.add_row(name, _size(run), *(f'{number:.1f} ×' if number else '–' for number in times))
     return table
 
 
@@ -150,8 +162,8 @@ def draw(runs: Sequence[Mapping[str, Any]], path: str | Path) -> None:
 def _draw_costs(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:
     """Each model, and the line on which it would run at the matrix product's rate."""
     (run,) = runs
-    rows = run['models']
-    for number, name in enumerate(_slowest_first(run)):
+    rows = {name: row for name, row in run['models'].items() if 'multiply_adds' in row}
+    for number, name in enumerate(name for name in _slowest_first(run) if name in rows):
         _draw_line(ax, number, name, [rows[name]['multiply_adds'] / 1e9], [rows[name]])
     most = 1.1 * max(row['multiply_adds'] for row in rows.values()) / 1e9
     passes = 3 if run['task'] == 'training step' else 1

@@ -18,7 +18,8 @@ def main() -> None:
         'models',
         nargs='+',
         metavar='MODEL',
-        help='BACKBONE:ARCH[,KEY=VALUE…], resnet50, swin_t, pvtv2_b2, timm:NAME, or a config',
+        help='BACKBONE:ARCH[,KEY=VALUE…], resnet50, swin_t, pvtv2_b2, timm:NAME, a config, or an exported '
+        'file: .onnx, or .xml of OpenVINO',
     )
     p.add_argument(
         '--size',
@@ -57,8 +58,8 @@ def _benchmark(args: argparse.Namespace) -> None:
 
     from ..benchmark import results
     from ..benchmark.measure import measure
-    from ..benchmark.models import RunSetting
-    from ..console import make_console
+    from ..benchmark.setting import RunSetting
+    from ..console import make_console, say
     from ..memory import keep_freed_memory
 
     _check_outputs(args)
@@ -76,6 +77,8 @@ def _benchmark(args: argparse.Namespace) -> None:
         console.print(results.times_table(result))
     if len(found) > 1:
         console.print(results.scaling_table(found))
+    if not all(result['quiet'] for result in found):
+        say(console, 'load', 'warning: other processes ran beside; measure again alone', 'bold yellow')
     if args.picture:
         results.draw(found, args.picture)
     if args.json:
