@@ -38,16 +38,31 @@ def flat(node, name=''):
         yield name, node
 
 
+def initialization(head, **outputs):
+    """What is new in a dense head without norms, by its place."""
+    small = dict(type='mmengine.model.NormalInit', std=0.01)
+    override = [dict(small, name=name, **more) for name, more in outputs.items()]
+    whole = dict(type='mmengine.model.KaimingInit', layer='Conv2d', mode='fan_in', override=override)
+    return dict(flat(whole, f'{head}.init_cfg'))
+
+
 @pytest.mark.parametrize(
     ('name', 'changed'),
     [
-        ('retinanet_hatnet', {'.bbox_head.num_classes': len(CLASSES)}),
+        (
+            'retinanet_hatnet',
+            {
+                '.bbox_head.num_classes': len(CLASSES),
+                **initialization('.bbox_head', retina_cls=dict(bias_prob=0.01), retina_reg={}),
+            },
+        ),
         (
             'mask_rcnn_pit',
             {
                 '.roi_head.bbox_head.num_classes': len(CLASSES),
                 '.roi_head.mask_head.num_classes': len(CLASSES),
                 '.train_cfg.rcnn.sampler.num': 16,
+                **initialization('.rpn_head', rpn_cls={}, rpn_reg={}),
             },
         ),
         (
@@ -72,6 +87,32 @@ def test_of_the_model_only_this_changes(name, changed):
         changed = changed | {f'.{head}_head.loss_decode.type': loss for head in ('decode', 'auxiliary')}
     assert {key: after[key] for key in after if after[key] != before.get(key)} == changed
     assert before.keys() <= after.keys()
+
+
+@pytest.mark.parametrize(('name', 'place'), [('retinanet_pit', 'bbox_head'), ('mask_rcnn_pit', 'rpn_head')])
+@torch.no_grad()
+def test_a_head_without_norms_keeps_the_size_of_the_signal(name, place):
+    """And its outputs begin as the library's: near zero, the scores of RetinaNet at 0.01."""
+    import mmdet.models  # noqa: F401 (registers them)
+
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    use_sample_data(cfg)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        head = MODELS.build(dict(cfg.model[place], train_cfg=None, test_cfg=cfg.model.test_cfg))
+    head.init_weights()
+    x = torch.randn(1, 256, 32, 32)
+    scores, boxes = (maps[0] for maps in head([x]))
+    assert max(scores.std(), boxes.std()) < 0.5
+    if place == 'bbox_head':
+        assert scores.mean().sigmoid() == pytest.approx(0.01, rel=0.2)
+        for layer in head.cls_convs:
+            x = layer(x)
+        assert x.square().mean() == pytest.approx(1, rel=0.5)
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg.model[place].init_cfg = own = dict(type='Normal', layer='Conv2d')
+    use_sample_data(cfg)
+    assert cfg.model[place].init_cfg == own  # a config's own stays
 
 
 def test_the_loss_for_an_older_mmsegmentation_is_that_of_the_newer():

@@ -1,9 +1,10 @@
 """`--sample`: a config on the sample instead of its own data.
 
 Data, classes, image size, batch size and schedule change, and what would keep a short schedule from learning:
-gradients are clipped, a two-stage detector trains on fewer regions per image, a segmentor's backgrounds weigh
-less. The model, its heads and the transforms of the pipelines stay; several scales keep their proportions.
-Types are given by their full names: a class that is assigned to a config is not dumped as text that reloads.
+gradients are clipped, heads without norms begin with larger weights, a two-stage detector trains on fewer
+regions per image, a segmentor's backgrounds weigh less. The model, its heads and the transforms of the
+pipelines stay; several scales keep their proportions. Types are given by their full names: a class that is
+assigned to a config is not dumped as text that reloads.
 """
 
 from collections.abc import Iterator
@@ -36,6 +37,12 @@ CROP = 64  # pixels of a segmentor's side: the smaller, the more iterations in t
 BACKGROUND = 0.2  # weight of sky, sea, sand and meadow in a segmentor's loss, of which most pixels are
 REGIONS_PER_IMAGE = 16  # that train a two-stage detector's heads; of COCO's 512 most would show nothing
 
+# Dense heads without norms: the convolutions of their outputs, which keep small weights, and their biases.
+HEADS: dict[str, dict[str, dict]] = {
+    'RetinaHead': dict(retina_cls=dict(bias_prob=0.01), retina_reg={}),  # as the focal loss wants it
+    'RPNHead': dict(rpn_cls={}, rpn_reg={}),
+}
+
 VALIDATIONS = 2  # the last at the end
 GRADIENT_NORM = 1.0  # the heads have no norms: from scratch, larger steps throw them back
 WARM_UP = 50  # iterations
@@ -62,7 +69,25 @@ def use_sample_data(cfg: Config) -> None:
     _set_sizes(cfg, CROP if segments else SIZE)
     if 'roi_head' in cfg.model:
         cfg.model.train_cfg.rcnn.sampler.num = REGIONS_PER_IMAGE
+    for part in _dicts(cfg.model):
+        if name_of(part) in HEADS and 'init_cfg' not in part:
+            part['init_cfg'] = _initialization(HEADS[name_of(part)])
     _set(cfg, _schedule(cfg.model))
+
+
+def _initialization(outputs: dict[str, dict]) -> dict[str, Any]:
+    """He's (He et al., ICCV 2015, equation 10), which keeps the size of the signal, for heads from scratch.
+
+    Their own, of standard deviation 0.01, is for pretrained backbones: each convolution of 256 channels makes
+    the signal three times smaller, and the gradient of the backbone with it.
+    """
+    small = dict(type='mmengine.model.NormalInit', std=0.01)
+    return dict(
+        type='mmengine.model.KaimingInit',
+        layer='Conv2d',
+        mode='fan_in',
+        override=[dict(small, name=name, **more) for name, more in outputs.items()],
+    )
 
 
 def _set_sizes(cfg: Config, crop: int) -> None:
