@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
 from mmengine.utils import digit_version
 from small import CONFIGS
 
@@ -87,6 +88,17 @@ def test_of_the_model_only_this_changes(name, changed):
         changed = changed | {f'.{head}_head.loss_decode.type': loss for head in ('decode', 'auxiliary')}
     assert {key: after[key] for key in after if after[key] != before.get(key)} == changed
     assert before.keys() <= after.keys()
+
+
+def test_no_process_loads_the_small_images():
+    cfg = Config.fromfile(CONFIGS / 'retinanet_pit.py')
+    cfg.train_dataloader.update(prefetch_factor=4, multiprocessing_context='fork')
+    use_sample_data(cfg)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        assert cfg[name].num_workers == 0
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        loader = Runner.build_dataloader(cfg.train_dataloader)
+    assert len(next(iter(loader))['inputs']) == cfg.train_dataloader.batch_size
 
 
 @pytest.mark.parametrize(('name', 'place'), [('retinanet_pit', 'bbox_head'), ('mask_rcnn_pit', 'rpn_head')])
