@@ -29,7 +29,7 @@ class Schedule(NamedTuple):
     rate: float
 
 
-BOXES = Schedule(batch=4, iterations=400, rate=5e-4)
+BOXES = Schedule(batch=4, iterations=500, rate=5e-4)
 REGIONS = Schedule(batch=4, iterations=400, rate=5e-4)
 LABELS = Schedule(batch=8, iterations=900, rate=7e-4)
 DILATED = Schedule(batch=8, iterations=700, rate=7e-4)  # DeepLabv3, whose convolutions with holes take long
