@@ -18,6 +18,7 @@ ITERATIONS = 20
 LEARN = [  # a schedule for so few iterations
     f'train_cfg.max_iters={ITERATIONS}',
     'train_dataloader.batch_size=4',
+    'auto_scale_lr.base_batch_size=8',  # of which the preflight check warns
     'optim_wrapper.optimizer.lr=5e-3',
     'param_scheduler.0.end=2',
     'param_scheduler.1.begin=2',
