@@ -49,6 +49,8 @@ WORDS = {
         '--sample',
         '--cfg-options',
         'train_dataloader.batch_size=4',
+        'train_dataloader.num_workers=2',
+        'train_dataloader.persistent_workers=True',
         f'train_cfg.max_iters={ITERATIONS}',
         'train_cfg.val_interval=9',
         'param_scheduler.0.end=2',
