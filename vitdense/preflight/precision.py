@@ -1,6 +1,7 @@
 """What mixed precision brings on this processor: without matrix units, bfloat16 takes longer than float32."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -36,7 +37,9 @@ def _precision(runner: Runner, training: bool) -> Iterator[Finding]:
     amp, model = runner.cfg.get('amp'), unwrapped(runner)
     if not amp or get_device() != 'cpu':
         return
-    with unlearned(model, training), seeded(runner.seed), uncompiled():
+    # a model that is tested is evaluated next, and with folded batch norms it cannot go back to training
+    mode = unlearned(model) if training else nullcontext(model.eval())
+    with mode, seeded(runner.seed), uncompiled():
         image = torch.rand(IMAGES, 3, SIDE, SIDE)
         ratio = _ratio(model, image, training)
     what = 'a training step' if training else 'a forward pass'

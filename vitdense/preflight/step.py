@@ -32,7 +32,7 @@ def step(runner: Runner) -> Iterator[Finding]:
     batch = loader.batch_sampler.batch_size
     count = min(IMAGES, _smallest(loader.batch_sampler))
     device = next(model.parameters()).device
-    with unlearned(model, training=True), seeded(runner.seed):
+    with unlearned(model), seeded(runner.seed):
         try:
             for data in _batches(loader, count):
                 activations = _gradients(runner, model, data, device)
@@ -90,11 +90,11 @@ def _loss(runner: Runner, model: Any, data: Any) -> Tensor:
 
 
 @contextmanager
-def unlearned(model: nn.Module, training: bool) -> Iterator[None]:
-    """A model in a mode, which afterwards has its buffers as they were, and no gradients."""
+def unlearned(model: nn.Module) -> Iterator[None]:
+    """A model in training, which afterwards has its buffers and its mode as they were, and no gradients."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
-        with in_mode(model, training):
+        with in_mode(model, training=True):
             yield
     finally:
         for parameter in model.parameters():
