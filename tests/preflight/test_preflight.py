@@ -9,6 +9,7 @@ import torch
 from small import ARCH, Hostile, workplace
 
 from vitdense.data import sample
+from vitdense.engine.precision import autocast_networks
 from vitdense.errors import UserError
 from vitdense.findings import Level
 from vitdense.preflight import precision
@@ -463,6 +464,16 @@ def test_what_mixed_precision_brings_is_measured(check):
     line = findings(check('tiny', '', '--amp')[1])['amp']
     number = re.search(r'bfloat16 takes (\d+\.\d\d) times as long as float32', line)[1]
     assert line.startswith('warning: ') == (float(number) > NOISE)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='of a CPU')
+def test_of_a_frozen_backbone_the_forward_pass_is_measured():
+    backbone = torch.nn.Conv2d(3, 4, 3)
+    autocast_networks(model := torch.nn.ModuleDict(dict(backbone=backbone)), 'cpu', torch.bfloat16)
+    model.requires_grad_(False)
+    runner = SimpleNamespace(cfg=dict(amp='bfloat16'), seed=0, model=model)
+    (finding,) = precision.training_precision(runner)
+    assert 'times as long' in finding.text
 
 
 @pytest.mark.parametrize(('times', 'level'), [(0.7, Level.FACT), (1.6, Level.WARNING)])

@@ -62,7 +62,7 @@ def _ratio(model: Any, image: Tensor, training: bool) -> float:
 def _seconds(backbone: nn.Module, image: Tensor, training: bool) -> float:
     start = perf_counter()
     with torch.set_grad_enabled(training):
-        maps = backbone(image)
-        if training:
-            sum(m.sum() for m in maps).backward()
+        total: Any = sum(m.sum() for m in backbone(image))
+        if total.requires_grad:  # not of a frozen backbone
+            total.backward()
     return perf_counter() - start
