@@ -268,3 +268,12 @@ def test_an_exported_file_that_cannot_run_so_is_one_line(file, tool, words, said
     assert err.startswith(f'error: {file}: ')
     assert said in err
     assert err.count('\n') == 1
+
+
+def test_files_alone_have_no_picture_and_are_left_out_of_one(file, tool):
+    words = ['--size', '64', '96', '--batch', '2', '--rounds', '1', '--picture', 'found.png']
+    code, _, err = tool(file, *words)
+    assert code == 2
+    assert err.startswith('error: --picture found.png: ')
+    assert tool(file, 'PiT:ti', *words)[0] == 0
+    assert cv2.imread('found.png') is not None

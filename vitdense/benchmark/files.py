@@ -10,6 +10,11 @@ from ..errors import UserError
 from .setting import RunSetting
 
 
+def is_exported(name: str) -> bool:
+    """Whether a model is named by a file that one of the runtimes reads."""
+    return Path(name).suffix in RUNTIMES
+
+
 def exported(name: str, setting: RunSetting) -> Callable[[], Any]:
     """What runs a file on a random image, in float32, with as many threads as torch has.
 

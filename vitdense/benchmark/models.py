@@ -17,7 +17,7 @@ from ..config.read import load_config
 from ..engine.precision import autocast_networks
 from ..errors import UserError
 from ..preflight.untouched import in_mode
-from .files import RUNTIMES, exported
+from .files import exported, is_exported
 from .setting import RunSetting
 
 # MMDetection's own, as its configs of these names build them, but that in a training step all norms take the
@@ -57,7 +57,7 @@ def timed_model(name: str, setting: RunSetting) -> TimedModel:
     """
     if name.endswith('.py'):
         return _whole(name, setting)
-    if Path(name).suffix in RUNTIMES:
+    if is_exported(name):
         return TimedModel(name, None, exported(name, setting))
     backbone: Any = _backbone(name).to(setting.device).to(memory_format=torch.channels_last)
     backbone.train(setting.training)

@@ -162,8 +162,9 @@ def draw(runs: Sequence[Mapping[str, Any]], path: str | Path) -> None:
 def _draw_costs(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:
     """Each model, and the line on which it would run at the matrix product's rate."""
     (run,) = runs
-    rows = {name: row for name, row in run['models'].items() if 'multiply_adds' in row}
-    for number, name in enumerate(name for name in _slowest_first(run) if name in rows):
+    rows = {name: run['models'][name] for name in _slowest_first(run)}
+    rows = {name: row for name, row in rows.items() if 'multiply_adds' in row}  # not of exported files
+    for number, name in enumerate(rows):
         _draw_line(ax, number, name, [rows[name]['multiply_adds'] / 1e9], [rows[name]])
     most = 1.1 * max(row['multiply_adds'] for row in rows.values()) / 1e9
     passes = 3 if run['task'] == 'training step' else 1

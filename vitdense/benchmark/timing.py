@@ -10,8 +10,6 @@ import torch
 
 PRODUCT = 2048  # rows and columns of the matrices whose product tells how fast the machine is
 WARM_UP = 2  # rounds that are not counted
-
-
 QUIET = 0.5  # processes that run beside, at most, where nothing is said
 
 

@@ -89,12 +89,16 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """Before anything is measured."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    from ..benchmark.files import is_exported
+
     for option in ('json', 'picture'):
         if (path := getattr(args, option)) and not Path(path).absolute().parent.is_dir():
             raise UserError(f'--{option} {path}: there is no such folder')
     formats = [f'.{suffix}' for suffix in FigureCanvasAgg.get_supported_filetypes()]
     if args.picture and Path(args.picture).suffix not in formats:
         raise UserError(f'--picture {args.picture}: expected a name that ends in one of {", ".join(formats)}')
+    if args.picture and all(is_exported(name) for name in args.models):
+        raise UserError(f'--picture {args.picture}: needs a model; the multiply-adds of a file are not known')
 
 
 def _device(name: str | None) -> 'torch.device':
