@@ -477,7 +477,7 @@ def test_stochastic_depth_is_off_in_evaluation_and_on_in_training(name):
 def test_autocast_is_near_float32(name, device, dtype):
     """The root of the mean square of the difference is within 5 % of a map's standard deviation, and every
     gradient is finite. SuperViT keeps tokens by rank, and where rounding exchanges two, positions differ:
-    with its dials turned, half of them are within 2 %.
+    with its dials turned, half of them are within 2 %, and all together within 15 %.
     """
     needs_half(device, dtype)
     network, image = build(name).to(device), images(2, 3, 75, 110, device=device)
@@ -487,7 +487,11 @@ def test_autocast_is_near_float32(name, device, dtype):
         maps = network(image)
     for ours, theirs in zip(maps, exact, strict=True):
         squares = (ours.float() - theirs).square().mean(1) / theirs.var()  # of each position
-        assert squares.median() <= 0.02**2 if 'dials' in name else squares.mean() <= 0.05**2
+        if 'dials' in name:
+            assert squares.median() <= 0.02**2
+            assert squares.mean() <= 0.15**2
+        else:
+            assert squares.mean() <= 0.05**2
     loss_of(maps).float().div(sum(m.numel() for m in maps)).backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
