@@ -50,6 +50,7 @@ setup(
         'numpy>=1.26',
         'pillow>=11.0',
         'pycocotools>=2.0.7',
+        'pyyaml>=6.0',
         'rich>=13.0',
     ],
     extras_require={

@@ -17,6 +17,14 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.text import Text
 
+from .findings import Finding, Level
+
+STYLES = {
+    Level.FACT: ('bold', ''),
+    Level.WARNING: ('bold yellow', 'warning: '),
+    Level.ERROR: ('bold red', 'error: '),
+}
+
 # Records from before there is a log file; it then begins with them.
 _early = MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)
 
@@ -58,6 +66,12 @@ def make_console() -> Console:
 def say(console: Console, label: str, text: str, style: str = 'bold', width: int = 9) -> None:
     """A line with a label. What is in brackets, as a path may have it, is text and no markup."""
     console.print(Text.assemble((f'{label:>{width}}', style), f'  {text}'))
+
+
+def say_finding(console: Console, finding: Finding) -> None:
+    """A line, which says so where it is a warning or an error."""
+    style, words = STYLES[finding.level]
+    say(console, finding.label, words + finding.text, style)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ COMMANDS = {
     'benchmark': 'measure times and memory',
     'overfit': 'check that configs can fit eight images',
     'convert': 'convert a checkpoint to safetensors',
+    'convert_data': 'convert annotations to COCO, YOLO or label maps',
     'run': 'run a script of MMDetection or MMSegmentation',
     'configs': 'list the configs, or copy them to a folder',
 }

@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
-from .command import data_parser, prepare, run
+from .command import data_parser, prepare, read_data, run
 
 
 def main() -> None:
@@ -16,12 +17,21 @@ def main() -> None:
 
 
 def _check_data(args: argparse.Namespace) -> None:
-    from ..console import make_console
+    from ..console import make_console, say_finding
     from ..data.check import check_config
     from ..data.check.report import require_report_path
+    from ..data.own_data import name_files, write_own_data
 
     if args.json:
         require_report_path(args.json)
-    cfg = prepare(args, ())
-    if not check_config(cfg, make_console(), args.all, args.json):
+    data = read_data(args)
+    cfg = prepare(args, (), data)
+    console = make_console()
+    with tempfile.TemporaryDirectory() as folder:
+        if data:
+            name_files(cfg, write_own_data(data, Path(folder)))
+            for line in data.lines:
+                say_finding(console, line)
+        sound = check_config(cfg, console, args.all, args.json)
+    if not sound or (data and data.found.problems):
         sys.exit(1)

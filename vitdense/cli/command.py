@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFinite, RankError, Stopped, UserError
@@ -13,6 +14,8 @@ from .launch import LAUNCHERS
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+    from ..data.own_data import OwnData
 
 
 class OverwriteAction(argparse.Action):
@@ -72,7 +75,20 @@ def data_parser(description: str) -> argparse.ArgumentParser:
     p = make_parser(description)
     p.add_argument('config', help='configs/<head>_<backbone>.py, or <head>_<backbone>')
     p.add_argument('--sample', action='store_true', help='run on the built-in drawn images')
-    p.add_argument('--data-root', metavar='DIR', help='where the data is')
+    p.add_argument('--data-root', metavar='DIR', help="where the config's own data are")
+    p.add_argument(
+        '--data',
+        action='append',
+        type=Path,
+        metavar='DIR',
+        help='a folder of images and annotations: COCO, YOLO, Pascal VOC, LabelMe, label maps (or several)',
+    )
+    p.add_argument(
+        '--classes', type=_names, metavar='A,B', help='with --data: the classes; others are background'
+    )
+    p.add_argument(
+        '--size', type=positive, metavar='N', help='with --data: pixels of the shorter side of images'
+    )
     p.add_argument(
         '--cfg-options',
         nargs='+',
@@ -82,6 +98,13 @@ def data_parser(description: str) -> argparse.ArgumentParser:
         help='overwrite entries of the config, such as train_dataloader.batch_size=4',
     )
     return p
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(',')]
+    if not all(names) or len({*names}) < len(names):
+        raise argparse.ArgumentTypeError(f'expected different names with commas between, got {text}')
+    return names
 
 
 def positive(text: str) -> int:
@@ -170,8 +193,26 @@ def require_torch(version: str) -> None:
         raise UserError(f'needs torch {version} or newer, and this is torch {installed}')
 
 
-def prepare(args: argparse.Namespace, loaders: Sequence[str]) -> 'Config':
-    """The config as the command line wants it, with the files that these loaders read found."""
+def read_data(args: argparse.Namespace) -> 'OwnData | None':
+    """What the folders of `--data` hold."""
+    if not args.data:
+        for option in ('classes', 'size', 'epochs', 'batch'):
+            if getattr(args, option, None):
+                raise UserError(f'--{option} goes with --data; --cfg-options sets entries of the config')
+        return None
+    for option, there in (('--sample', args.sample), ('--data-root', args.data_root)):
+        if there:
+            raise UserError(f'--data and {option}: expected one of them')
+    from ..data.own_data import read_own_data
+
+    return read_own_data(args.data, args.classes)
+
+
+def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | None' = None) -> 'Config':
+    """The config as the command line wants it, with the files that these loaders read found.
+
+    The files of `data`, which `read_data` gives, are written later, where the results go.
+    """
     from ..config.lint import check_arguments
     from ..config.read import (
         load_config,
@@ -192,6 +233,11 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str]) -> 'Config':
         set_arch(cfg, arch)
     if args.sample:
         use_sample(cfg)
+    if data:
+        from ..data.own_data import Wanted, use_own_data
+
+        wanted = Wanted(getattr(args, 'epochs', None), args.size, getattr(args, 'batch', None))
+        use_own_data(cfg, data, wanted)
     root = args.data_root or options.pop('data_root', None)
     if root:
         point_data_at(cfg, root)
@@ -200,7 +246,8 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str]) -> 'Config':
     refuse_checkpoint_paths(cfg)
     if loaders:  # check_data runs no model
         refuse_unsupported(cfg)
-    require_data(cfg, loaders)
+    if not data:
+        require_data(cfg, loaders)
     cfg.launcher = args.launcher
     return cfg
 

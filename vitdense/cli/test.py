@@ -5,7 +5,7 @@ import contextlib
 from pathlib import Path
 
 from ..errors import UserError
-from .command import model_parser, prepare, run
+from .command import model_parser, prepare, read_data, run
 from .launch import join
 
 
@@ -25,7 +25,8 @@ def _test(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from ..config.settings import LOADERS
-    from ..console import make_console
+    from ..console import make_console, say_finding
+    from ..data.own_data import name_files, write_own_data
     from ..dials import DialSetting, dials_table, sweep
     from ..engine.faults import faults_as_errors
     from ..engine.precision import FuseHook, check_precision, compile_parts
@@ -39,7 +40,8 @@ def _test(args: argparse.Namespace) -> None:
 
     keep_freed_memory()
     dials = [DialSetting.parse(text) for text in args.dials or ()]
-    cfg = prepare(args, LOADERS[2:])
+    data = read_data(args)
+    cfg = prepare(args, LOADERS[2:], data)
     if not Path(args.checkpoint).is_file():
         raise UserError(f'{args.checkpoint}: no such checkpoint file')
     cfg.load_from = args.checkpoint
@@ -50,6 +52,10 @@ def _test(args: argparse.Namespace) -> None:
     cfg.work_dir = str(folder)
 
     console = make_console()
+    if data:
+        name_files(cfg, on_main_process(lambda: write_own_data(data, folder / 'annotations')))
+        for line in data.lines:
+            say_finding(console, line)
     runner = VitdenseRunner.from_cfg(cfg)
     runner.register_hook(FuseHook())
     if args.compile:

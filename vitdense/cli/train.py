@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PreflightPassed, UserError
-from .command import model_parser, not_negative, prepare, run
+from .command import model_parser, not_negative, positive, prepare, read_data, run
 from .launch import join
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ def main() -> None:
         '--init', metavar='CHECKPOINT', help='start from what fits of another training, or weights'
     )
     p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
+    p.add_argument(
+        '--epochs', type=positive, metavar='N', help='with --data: how often each image is trained on'
+    )
+    p.add_argument('--batch', type=positive, metavar='N', help='with --data: images of a training step')
     p.add_argument('--preflight', action='store_true', help='check the run, and do not start it')
     run(_train, p)
 
@@ -51,7 +55,8 @@ def _train(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from ..config.settings import LOADERS
-    from ..console import make_console
+    from ..console import make_console, say_finding
+    from ..data.own_data import name_files, write_own_data
     from ..engine.faults import faults_as_errors
     from ..engine.precision import check_precision, compile_parts
     from ..engine.processes import on_main_process, unsharded, unwrapped
@@ -64,7 +69,8 @@ def _train(args: argparse.Namespace) -> None:
     from ..show.results import show_results
 
     keep_freed_memory()
-    cfg = prepare(args, LOADERS[:2])
+    data = read_data(args)
+    cfg = prepare(args, LOADERS[:2], data)
     if args.weights:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images per process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
@@ -94,6 +100,10 @@ def _train(args: argparse.Namespace) -> None:
     cfg.work_dir = str(folder)
 
     console = make_console()
+    if data:
+        name_files(cfg, on_main_process(lambda: write_own_data(data, folder / 'annotations')))
+        for line in data.lines:
+            say_finding(console, line)
     runner = _runner_class(cfg).from_cfg(cfg)
     if args.compile:
         compile_parts(unwrapped(runner))

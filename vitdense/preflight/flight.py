@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 
 from ..compat import uncompiled
-from ..console import say
+from ..console import say_finding
 from ..engine.processes import unsharded, unwrapped
 from ..errors import PreflightPassed, UserError
 from ..findings import Finding, Level
@@ -55,7 +55,6 @@ CHECKS: list[Check] = [
     validation_batch,
 ]
 TEST_CHECKS: list[Check] = [checkpoint_classes, test_heads, test_scores, test_label_maps, test_precision]
-STYLES = {Level.FACT: ('bold', ''), Level.WARNING: ('bold yellow', 'warning: ')}
 
 
 class PreflightHook(Hook):
@@ -101,11 +100,7 @@ class PreflightHook(Hook):
         for check in checks:
             found = list(check(runner))
             for finding in found:
-                self._print(finding)
+                if finding.level is not Level.ERROR:
+                    say_finding(self.console, finding)
             if errors := [finding.text for finding in found if finding.level is Level.ERROR]:
                 raise UserError('\n  '.join(['the run cannot start:', *errors]))
-
-    def _print(self, finding: Finding) -> None:
-        if finding.level is not Level.ERROR:
-            style, warning = STYLES[finding.level]
-            say(self.console, finding.label, warning + finding.text, style)

@@ -1,0 +1,105 @@
+"""`--data DIR`: one word trains on a folder, whatever its format, and the score is of its own classes."""
+
+import json
+
+import drawn_folders as drawn
+import pytest
+import torch
+from mmengine.config import Config
+from small import CONFIGS, workplace
+
+FORMATS = dict(
+    coco=drawn.coco,
+    yolo=drawn.yolo,
+    polygons=lambda folder: drawn.yolo(folder, polygons=True),
+    voc=drawn.voc,
+    labelme=lambda folder: drawn.labelme(folder) if folder.mkdir() is None else None,
+)
+QUICK = ['--epochs', 4, '--batch', 4, '--size', 64]
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_five_formats_train_the_same_weights(call_tool, tmp_path):
+    """Bit for bit after twelve iterations, with the same lines, and nothing written into the folders."""
+    found = {}
+    config = workplace(tmp_path) / 'tiny.py'
+    for name, make in FORMATS.items():
+        folder, work_dir = tmp_path / name, tmp_path / 'runs' / name
+        make(folder)
+        before = files(folder)
+        code, out, err = call_tool('train', config, '--data', folder, '--work-dir', work_dir, *QUICK)
+        assert code == 0, err
+        assert files(folder) == before
+        weights = torch.load(work_dir / 'epoch_4.pth', weights_only=False)['state_dict']
+        said = ('classes', 'labels', 'images', 'rate', 'maps')
+        lines = [line for line in out.splitlines() if line.strip().startswith(said)]
+        assert len(lines) >= len(said)
+        assert '3: circle' in out
+        assert 'bbox mAP' in out
+        scores = json.loads((work_dir / 'annotations' / 'instances_val.json').read_text())
+        assert [one['name'] for one in scores['categories']] == drawn.CLASSES
+        found[name] = weights, lines
+    (first, lines), *others = found.values()
+    for weights, said in others:
+        assert said == lines
+        assert all(torch.equal(weights[key], first[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    ('config', 'make', 'score'),
+    [
+        ('mask_rcnn_dualtoken_vit', lambda folder: drawn.yolo(folder, polygons=True), 'segm mAP'),
+        ('pspnet_dualtoken_vit', drawn.label_maps, 'mIoU'),
+    ],
+)
+def test_masks_and_label_maps_train(config, make, score, call_tool, tmp_path, monkeypatch):
+    make(tmp_path / 'data')
+    monkeypatch.chdir(tmp_path)
+    options = ['--epochs', 1, '--batch', 5, '--size', 64, '--work-dir', tmp_path / 'run']
+    code, out, err = call_tool('train', config, '--data', tmp_path / 'data', *options)
+    assert code == 0, err
+    assert score in out
+    cfg = Config.fromfile(tmp_path / 'run' / f'{config}.py')
+    classes = cfg.train_dataloader.dataset.metainfo['classes']
+    assert list(classes) == (drawn.CLASSES if score == 'segm mAP' else ['background', *drawn.CLASSES])
+    heads = cfg.model.roi_head.bbox_head if score == 'segm mAP' else cfg.model.decode_head
+    assert heads.num_classes == len(classes)
+
+
+def test_a_part_of_the_classes(call_tool, tmp_path):
+    folder = drawn.voc(tmp_path / 'data')
+    config = workplace(tmp_path) / 'tiny.py'
+    options = ['--data', folder, '--work-dir', tmp_path / 'run', '--preflight']
+    code, out, _ = call_tool('train', config, *options, '--classes', 'triangle,circle')
+    assert code == 0
+    whole = json.loads((tmp_path / 'run' / 'annotations' / 'instances_train.json').read_text())
+    assert [one['name'] for one in whole['categories']] == ['triangle', 'circle']
+    assert 'background now: square' in out
+    code, _, err = call_tool('train', config, *options, '--classes', 'Triangle')
+    assert code == 2
+    assert 'circle, square, triangle' in err
+
+
+@pytest.mark.parametrize(
+    ('config', 'make', 'word'),
+    [
+        ('mask_rcnn_pit', drawn.voc, 'retinanet'),
+        ('pspnet_pit', drawn.voc, 'retinanet'),
+        ('retinanet_pit', drawn.label_maps, 'pspnet'),
+    ],
+)
+def test_data_of_another_kind_than_the_config_names_one_that_fits(config, make, word, call_tool, tmp_path):
+    make(tmp_path / 'data')
+    code, _, err = call_tool('train', CONFIGS / f'{config}.py', '--data', tmp_path / 'data')
+    assert code == 2
+    assert word in err
+
+
+@pytest.mark.parametrize('option', [['--epochs', 2], ['--classes', 'a'], ['--size', 64]])
+def test_options_of_data_want_data(option, call_tool):
+    code, _, err = call_tool('train', CONFIGS / 'retinanet_pit.py', *option)
+    assert code == 2
+    assert '--data' in err

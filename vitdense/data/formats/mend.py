@@ -1,0 +1,138 @@
+"""Annotations as a dataset class can read them: what is wrong is named, and mended where that is certain."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .files import ORIENTATION, SIDEWAYS, image_size
+from .records import Annotations, Instance, Problem, Record
+
+ROUNDING = 1.0  # pixel, by which tools put a box out of its image without meaning it
+LEAST_SIDE = 1e-3  # pixel, below which a box has no size
+
+Point = Callable[[float, float], tuple[float, float]]
+
+
+def mend(found: Annotations) -> Annotations:
+    """Boxes and polygons inside their images, as these are shown, in place; the others are left out."""
+    for split, records in found.splits.items():
+        kept, seen = [], set()
+        for record in records:
+            where = record.image.name
+            if record.image in seen:
+                found.problems.append(Problem('images that are annotated twice', where, 'the first is kept'))
+                continue
+            seen.add(record.image)
+            if record.label_map or _upright(record, found.problems):
+                record.instances = _mended(record, found.problems)
+                kept.append(record)
+        found.splits[split] = kept
+    return found
+
+
+def _upright(record: Record, problems: list[Problem]) -> bool:
+    """Turn what was annotated on the stored pixels as the EXIF tag turns the image; False if sizes differ."""
+    size = image_size(record.image)
+    if size is None:
+        problems.append(Problem('unreadable images', record.image.name, 'no image'))
+        return False
+    if record.size == size:
+        return True
+    if record.size != size[::-1] or not (turn := _turn(record.image, record.size)):
+        came = f'{record.size[0]} × {record.size[1]} for {size[0]} × {size[1]} (H × W)'
+        problems.append(Problem('annotations of another size than the image', record.image.name, came))
+        return False
+    record.instances = [_turned(one, turn) for one in record.instances if not isinstance(one.outline, dict)]
+    record.size = size
+    problems.append(
+        Problem('images that an EXIF tag turns, annotated as stored', record.image.name, 'boxes turned, too')
+    )
+    return True
+
+
+def _turn(image: Path, stored: tuple[int, int]) -> Point | None:
+    """From a point of the stored pixels to that of the image as it is shown (EXIF 2.3, table 6)."""
+    with Image.open(image) as opened:
+        orientation = opened.getexif().get(ORIENTATION)
+    height, width = stored
+    return {
+        5: lambda x, y: (y, x),
+        6: lambda x, y: (height - y, x),
+        7: lambda x, y: (height - y, width - x),
+        8: lambda x, y: (y, width - x),
+    }.get(orientation if orientation in SIDEWAYS else 0)
+
+
+def _turned(one: Instance, turn: Point) -> Instance:
+    x, y, width, height = one.box
+    (left, top), (right, bottom) = turn(x, y), turn(x + width, y + height)
+    box = min(left, right), min(top, bottom), abs(right - left), abs(bottom - top)
+    outline = one.outline and [
+        [number for point in zip(polygon[::2], polygon[1::2], strict=True) for number in turn(*point)]
+        for polygon in one.outline
+    ]
+    return replace(one, box=box, outline=outline)
+
+
+def _mended(record: Record, problems: list[Problem]) -> list[Instance]:
+    instances = []
+    for number, one in enumerate(record.instances, 1):
+        where = f'{record.image.name}: object {number}'
+        if kind := _wrong(one, record.size):
+            problems.append(Problem(kind, where, ', '.join(f'{value:g}' for value in one.box)))
+            continue
+        box = _clipped(one.box, record.size)
+        if any(abs(a - b) > ROUNDING for a, b in zip(_corners(box), _corners(one.box), strict=True)):
+            problems.append(Problem('boxes that leave their image', where, 'clipped to it'))
+        instances.append(replace(one, box=box, outline=_outline(one, record, where, problems)))
+    return instances
+
+
+def _wrong(one: Instance, size: tuple[int, int]) -> str:
+    x, y, width, height = one.box
+    if not all(map(math.isfinite, one.box)):
+        return 'boxes that are no finite numbers'
+    if width < 0 or height < 0:
+        return 'boxes whose corners are exchanged'
+    if min(x + width, size[1]) <= max(x, 0) or min(y + height, size[0]) <= max(y, 0):
+        return (
+            'boxes outside of their image'
+            if width > LEAST_SIDE and height > LEAST_SIDE
+            else 'boxes of no size'
+        )
+    return '' if width > LEAST_SIDE and height > LEAST_SIDE else 'boxes of no size'
+
+
+def _corners(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    return box[0], box[1], box[0] + box[2], box[1] + box[3]
+
+
+def _clipped(
+    box: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    left, top, right, bottom = _corners(box)
+    if left >= 0 and top >= 0 and right <= size[1] and bottom <= size[0]:
+        return box  # to the last bit
+    left, top = max(left, 0.0), max(top, 0.0)
+    return left, top, min(right, float(size[1])) - left, min(bottom, float(size[0])) - top
+
+
+def _outline(one: Instance, record: Record, where: str, problems: list[Problem]) -> list | dict | None:
+    """Polygons of three points and more, inside their image."""
+    if not isinstance(one.outline, list):
+        return one.outline
+    kept = []
+    for polygon in one.outline:
+        points = (
+            np.asarray(polygon, float) if isinstance(polygon, list) and len(polygon) % 2 == 0 else np.empty(0)
+        )
+        if len(points) < 6 or not np.isfinite(points).all():
+            problems.append(Problem('polygons of fewer than three points', where, str(polygon)[:60]))
+            continue
+        inside = points.reshape(-1, 2).clip(0, record.size[::-1]).ravel()
+        kept.append(polygon if (inside == points).all() else inside.tolist())
+    return kept or None

@@ -1,0 +1,293 @@
+"""`--data`: a config on a folder of images and annotations instead of its own data.
+
+Classes, heads, files, image sizes, batch size and schedule follow from what the folder holds (`formats/`);
+what was decided is said, a line each. The model, its heads and the transforms of the pipelines stay.
+"""
+
+import colorsys
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from ..config.settings import LOADERS
+from ..console import plural
+from ..errors import UserError
+from ..findings import Finding, Level, first_few
+from .formats.find import read_folders
+from .formats.mend import mend
+from .formats.records import Annotations, Record
+from .formats.split import split
+from .formats.write import write_coco, write_label_maps
+
+ITERATIONS = 2000  # that a training of few images takes at least, if that is not more than MOST_EPOCHS
+EPOCHS = (12, 300)  # at least, and at most
+VALIDATIONS = 10
+WARM_UP = 100  # iterations
+GRADIENT_NORM = 1.0
+RARE = 0.1  # of the objects of a usual class, that a class has which is named as rare
+PARTS = ('train', 'val', 'test')
+LIGHTNESS = (0.45, 0.6, 0.7)  # of colours, in turn
+SATURATION = 0.75
+
+
+@dataclass
+class Wanted:
+    """What the command line asks of the data; None for what follows from them.
+
+    size: pixels of the shorter side of the images.
+    """
+
+    epochs: int | None = None
+    size: int | None = None
+    batch: int | None = None
+
+
+@dataclass
+class OwnData:
+    """A folder's annotations, and what was decided from them.
+
+    root: the folder that the images are named from.
+    lines: what to say.
+    """
+
+    found: Annotations
+    root: Path
+    lines: list[Finding] = field(default_factory=list)
+
+
+def read_own_data(folders: list[Path], classes: list[str] | None) -> OwnData:
+    """Read folders, mend what can be mended, and split them.
+
+    Raises:
+        UserError: there is nothing to train on, or a class that is wanted is not there.
+    """
+    found = mend(read_folders(folders))
+    if classes:
+        _keep_classes(found, classes)
+    split(found)
+    root = folders[0].absolute() if len(folders) == 1 else Path('/')
+    data = OwnData(found, root, list(described(found, folders)))
+    if not found.splits.get('train'):
+        raise UserError(f'--data {folders[0]}: no image to train on')
+    if not found.splits.get('val'):
+        raise UserError(f'--data {folders[0]}: expected two images or more, one of which validates')
+    return data
+
+
+def _keep_classes(found: Annotations, wanted: list[str]) -> None:
+    if unknown := [name for name in wanted if name not in found.classes]:
+        raise UserError(f'--classes {",".join(unknown)}: the classes are {", ".join(found.classes)}')
+    labels = {found.classes.index(name): label for label, name in enumerate(wanted)}
+    if found.is_label_maps:
+        raise UserError('--classes: of label maps every pixel needs a class; expected objects')
+    for record in found.records:
+        record.instances = [
+            replace(one, label=labels[one.label]) for one in record.instances if one.label in labels
+        ]
+    left_out = [name for name in found.classes if name not in wanted]
+    found.notes.append(f'background now: {", ".join(left_out)}' if left_out else 'all classes are wanted')
+    found.classes = list(wanted)
+
+
+def described(found: Annotations, folders: list[Path]) -> Iterator[Finding]:
+    """What was found, a line each: format and images, classes, what was decided, what is wrong."""
+    parts = ', '.join(f'{len(records)} {name}' for name, records in found.splits.items())
+    what = 'label maps' if found.is_label_maps else 'outlines' if found.has_outlines else 'boxes'
+    yield Finding('data', f'{found.format} in {", ".join(map(str, folders))}: {parts} images, {what}')
+    counts = found.counts()
+    names = [f'{name} {counts[name]}' if counts else name for name in found.classes]
+    yield Finding('classes', f'{len(names)}: {first_few(names, 12)}')
+    for note in found.notes:
+        yield Finding('data', note)
+    kinds: dict[str, list[str]] = {}
+    for problem in found.problems:
+        kinds.setdefault(problem.kind, []).append(f'{problem.where} ({problem.came})')
+    for kind, cases in kinds.items():
+        yield Finding('data', f'{len(cases)} {kind}: {first_few(cases, 3)}', Level.WARNING)
+    usual = np.median([counts[name] for name in found.classes]) if counts else 0
+    if rare := [name for name in found.classes if counts and counts[name] < RARE * usual]:
+        yield Finding('classes', f'rare: {first_few(rare)}', Level.WARNING)
+
+
+def use_own_data(cfg: Config, data: OwnData, wanted: Wanted) -> None:
+    """Put the data in place of the config's, in place; `place_own_data` writes their files.
+
+    Raises:
+        UserError: the config needs another kind of annotations.
+    """
+    found = data.found
+    segments = 'decode_head' in cfg.model
+    name = Path(cfg.filename).stem
+    if segments and not found.is_label_maps:
+        raise UserError(
+            f'{name} trains on label maps; the data has objects, for which retinanet_… or mask_rcnn_… is'
+        )
+    if not segments and found.is_label_maps:
+        raise UserError(
+            f'{name} trains on objects; the data has label maps, for which pspnet_… or deeplabv3_… is'
+        )
+    masks = any(one.get('with_mask') for one in _dicts(cfg.train_dataloader))
+    if masks and not found.has_outlines:
+        raise UserError(f'{name} trains on outlines; the data has boxes, for which retinanet_… is')
+    for part in _dicts(cfg.model):
+        if 'num_classes' in part:
+            part['num_classes'] = len(found.classes)
+    metainfo = dict(classes=tuple(found.classes), palette=colours(len(found.classes)))
+    for loader in LOADERS:
+        leaf = _leaf(cfg[loader])
+        kept = {key: leaf[key] for key in ('pipeline', 'test_mode', 'backend_args') if key in leaf}
+        leaf.clear()
+        leaf.update(kept, data_root=f'{data.root}/', metainfo=metainfo)
+        if segments:
+            leaf.update(type='vitdense.data.listed.ListedSegDataset')
+        else:
+            leaf.update(type='mmdet.datasets.CocoDataset', data_prefix=dict(img=''))
+            if loader == 'train_dataloader':
+                leaf.update(filter_cfg=dict(filter_empty_gt=False))
+    cfg.data_root = f'{data.root}/'
+    for text in _sizes(cfg, found.splits['train'], wanted.size):
+        data.lines.append(Finding('images', text))
+    for text in _schedule(cfg, found, wanted):
+        data.lines.append(Finding('schedule', text))
+
+
+def write_own_data(data: OwnData, folder: Path) -> dict[str, Path]:
+    """The annotations as files in a folder, for each split; a run that is resumed finds its own there.
+
+    Raises:
+        UserError: there are others, because the data are not those that the run began with.
+    """
+    write = write_label_maps if data.found.is_label_maps else write_coco
+    return write(data.found, folder.absolute(), data.root)
+
+
+def name_files(cfg: Config, files: dict[str, Path]) -> None:
+    """The annotation file of each loader; without a test split, the validation's tests."""
+    for part, loader in zip(PARTS, LOADERS, strict=True):
+        file = str(files.get(part) or files['val'])
+        _leaf(cfg[loader])['ann_file'] = file
+        if part != 'train':
+            for metric in _dicts(cfg[f'{part}_evaluator']):
+                if 'ann_file' in metric:
+                    metric['ann_file'] = file
+
+
+def colours(count: int) -> list[tuple[int, int, int]]:
+    """So many colours that differ in hue (by the golden ratio) and, from one to the next, in lightness."""
+    hues = ((i * 0.618034) % 1 for i in range(count))
+    shades = (colorsys.hls_to_rgb(hue, LIGHTNESS[i % 3], SATURATION) for i, hue in enumerate(hues))
+    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in shades]
+
+
+def _leaf(loader: dict) -> dict:
+    """The dataset inside wrappers; of several, the first, which takes the place of all."""
+    holder, dataset = loader, loader['dataset']
+    while True:
+        if isinstance(dataset.get('datasets'), (list, tuple)):
+            holder['dataset'] = dataset = dataset['datasets'][0]
+        elif isinstance(dataset.get('dataset'), dict):
+            holder, dataset = dataset, dataset['dataset']
+        else:
+            return dataset
+
+
+def _sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[str]:
+    """The config's image sizes, made smaller where nearly all images are smaller, or to the wanted one."""
+    sides = np.array([sorted(record.size) for record in records])
+    shorter, longer = np.percentile(sides, 90, axis=0)
+    scales = [part['scale'] for part in _dicts(cfg.val_dataloader) if 'scale' in part]
+    if not scales:
+        return
+    most = max(scales[0]), min(scales[0])
+    factor = size / most[1] if size else min(1.0, max(longer / most[0], shorter / most[1]))
+    if 'crop_size' in str(cfg.train_dataloader) and not size:
+        factor = min(1.0, shorter / most[1])
+    if abs(factor - 1) > 1e-9:
+        scaled_sizes(cfg, factor)
+    long, short = (max(32, round(side * factor)) for side in most)
+    medians = ' × '.join(f'{np.median(side):.0f}' for side in sides.T[::-1])
+    yield f'{medians} in the median; at most {long} × {short} here' + (' (--size)' if size else '')
+
+
+def scaled_sizes(cfg: Config, factor: float) -> None:
+    """All sizes in pixels of the pipelines and of the model's preprocessing, in place."""
+    parts = [cfg[loader].dataset for loader in LOADERS]
+    parts += [cfg.model.data_preprocessor, cfg.get('tta_pipeline') or {}]
+    parts += [hook.get('switch_pipeline') for hook in cfg.get('custom_hooks') or ()]
+    for part in _dicts(parts):
+        for key in ('scale', 'img_scale', 'scales', 'random_size_range', 'crop_size', 'size'):
+            if key in part and _in_pixels(part[key]):
+                part[key] = _times(part[key], factor, 32 if key in ('crop_size', 'size') else 1)
+    for part in _dicts(cfg.model):
+        if part.get('mode') == 'slide':
+            for key in ('crop_size', 'stride'):
+                part[key] = _times(part[key], factor, 32 if key == 'crop_size' else 1)
+
+
+def _times(size: Any, factor: float, step: int) -> Any:
+    if isinstance(size, (list, tuple)):
+        return type(size)(_times(one, factor, step) for one in size)
+    return max(step, round(size * factor / step) * step)
+
+
+def _in_pixels(size: Any) -> bool:
+    if isinstance(size, (list, tuple)):
+        return bool(size) and all(map(_in_pixels, size))
+    return isinstance(size, (int, float)) and size > 1
+
+
+def _schedule(cfg: Config, found: Annotations, wanted: Wanted) -> Iterator[str]:
+    """Epochs from the number of images; the learning rate from the batch size, warm-up and a cosine."""
+    images = len(found.splits['train'])
+    batch = min(wanted.batch or cfg.train_dataloader.batch_size, images)
+    least, most = EPOCHS
+    epochs = wanted.epochs or min(most, max(least, math.ceil(ITERATIONS * batch / images)))
+    per_epoch = math.ceil(images / batch)
+    warm_up = max(1, min(WARM_UP, epochs * per_epoch // 10))
+    cfg.train_dataloader.update(batch_size=batch)
+    cfg.train_dataloader.sampler = dict(type='mmengine.dataset.DefaultSampler', shuffle=True)
+    if found.is_label_maps:
+        cfg.train_dataloader.pop('batch_sampler', None)
+    every = max(1, epochs // VALIDATIONS)
+    cfg.train_cfg = dict(type='mmengine.runner.EpochBasedTrainLoop', max_epochs=epochs, val_interval=every)
+    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size', 16)
+    optimizer = cfg.optim_wrapper.optimizer
+    rate = optimizer.lr * math.sqrt(batch / base)
+    yield (
+        f'{epochs} epochs of {images} images, batch size {batch}: {epochs * per_epoch} iterations; '
+        f'a validation every {plural(every, "epoch")}'
+    )
+    yield f'learning rate {optimizer.lr:g} for batch size {base}, {rate:.3g} for {batch} (by the square root)'
+    optimizer.lr = rate
+    cfg.pop('auto_scale_lr', None)
+    cfg.optim_wrapper.setdefault('clip_grad', dict(max_norm=GRADIENT_NORM))
+    cfg.param_scheduler = [
+        dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=warm_up),
+        dict(
+            type='mmengine.optim.CosineAnnealingLR',
+            by_epoch=True,
+            convert_to_iter_based=True,
+            eta_min_ratio=0.01,
+            begin=0,
+            end=epochs,
+            T_max=epochs,
+        ),
+    ]
+    cfg.log_processor.by_epoch = True
+    cfg.default_hooks.logger.update(interval=max(1, min(10, per_epoch)), log_metric_by_epoch=True)
+    cfg.default_hooks.checkpoint.update(by_epoch=True, interval=every, max_keep_ckpts=2)
+
+
+def _dicts(node: Any) -> Iterator[dict]:
+    """Every dict in a tree of dicts and lists."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _dicts(child)
