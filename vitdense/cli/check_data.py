@@ -21,6 +21,7 @@ def _check_data(args: argparse.Namespace) -> None:
     from ..data.check import check_config
     from ..data.check.report import require_report_path
     from ..data.own_data import name_files, write_own_data
+    from ..findings import Level
 
     if args.json:
         require_report_path(args.json)
@@ -31,7 +32,8 @@ def _check_data(args: argparse.Namespace) -> None:
         if data:
             name_files(cfg, write_own_data(data, Path(folder)))
             for line in data.lines:
-                say_finding(console, line)
-        sound = check_config(cfg, console, args.all, args.json)
-    if not sound or (data and data.found.problems):
-        sys.exit(1)
+                if line.level is Level.FACT:  # the others are in the table
+                    say_finding(console, line)
+        read = data.found.problems if data else ()
+        if not check_config(cfg, console, args.all, args.json, read):
+            sys.exit(1)

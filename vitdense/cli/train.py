@@ -12,6 +12,7 @@ from .launch import join
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from ..data.own_data import OwnData
     from ..engine.runner import VitdenseRunner
 
 
@@ -47,6 +48,9 @@ def main() -> None:
         '--epochs', type=positive, metavar='N', help='with --data: how often each image is trained on'
     )
     p.add_argument('--batch', type=positive, metavar='N', help='with --data: images of a training step')
+    p.add_argument(
+        '--dump-config', type=Path, metavar='FILE', help='with --data: write the config, and do not train'
+    )
     p.add_argument('--preflight', action='store_true', help='check the run, and do not start it')
     run(_train, p)
 
@@ -74,6 +78,9 @@ def _train(args: argparse.Namespace) -> None:
     if args.weights:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images per process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
+    if args.dump_config:
+        _dump_config(args, cfg, data)
+        return
     if args.init:
         if args.resume or cfg.get('resume'):
             raise UserError(
@@ -120,6 +127,26 @@ def _train(args: argparse.Namespace) -> None:
             return
         dataset = runner.val_dataloader.dataset if runner.val_dataloader else None
         show_results(runner, console, dataset, trained=True)
+
+
+def _dump_config(args: argparse.Namespace, cfg: 'Config', data: 'OwnData | None') -> None:
+    from ..config.changes import config_of_changes
+    from ..config.read import load_config
+    from ..console import make_console, say, say_finding
+    from ..data.own_data import name_files, write_own_data
+
+    file = args.dump_config
+    if data is None:
+        raise UserError('--dump-config goes with --data, of which it writes the config')
+    if file.suffix != '.py' or file.exists():
+        raise UserError(f'--dump-config {file}: expected the name of a new file, such as my_config.py')
+    name_files(cfg, write_own_data(data, file.parent / f'{file.stem}_annotations'))
+    heading = f'{Path(args.config).stem} on {", ".join(map(str, args.data))}: `vitdense train {file}`.'
+    file.write_text(config_of_changes(load_config(args.config), cfg, file, heading), encoding='utf-8')
+    console = make_console()
+    for line in data.lines:
+        say_finding(console, line)
+    say(console, 'written', f'{file}, {file.stem}_annotations/')
 
 
 def _runner_class(cfg: 'Config') -> 'type[VitdenseRunner]':

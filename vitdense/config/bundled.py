@@ -7,8 +7,10 @@ PACKAGE = Path(__file__).parents[1]
 
 def config_folder() -> Path:
     """The folder of the configs."""
-    inside = PACKAGE / 'configs'
-    return inside if inside.is_dir() else PACKAGE.parent / 'configs'
+    inside = (
+        PACKAGE / 'configs'
+    )  # in a clone a link, so that `from vitdense.configs.pspnet_pit import *` finds it
+    return inside.resolve() if inside.is_dir() else PACKAGE.parent / 'configs'
 
 
 def config_names() -> list[str]:

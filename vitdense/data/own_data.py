@@ -17,7 +17,7 @@ from mmengine.config import Config
 from ..config.settings import LOADERS
 from ..console import plural
 from ..errors import UserError
-from ..findings import Finding, Level, first_few
+from ..findings import Finding, Kind, Level, first_few
 from .formats.find import read_folders
 from .formats.mend import mend
 from .formats.records import Annotations, Record
@@ -104,11 +104,13 @@ def described(found: Annotations, folders: list[Path]) -> Iterator[Finding]:
     yield Finding('classes', f'{len(names)}: {first_few(names, 12)}')
     for note in found.notes:
         yield Finding('data', note)
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[Kind, list[str]] = {}
     for problem in found.problems:
         kinds.setdefault(problem.kind, []).append(f'{problem.where} ({problem.came})')
     for kind, cases in kinds.items():
-        yield Finding('data', f'{len(cases)} {kind}: {first_few(cases, 3)}', Level.WARNING)
+        note = kind.note or 'left out'
+        text = f'{len(cases)} {kind.name} ({note}): {first_few(cases, 3)}'
+        yield Finding('data', text, Level.WARNING)
     usual = np.median([counts[name] for name in found.classes]) if counts else 0
     if rare := [name for name in found.classes if counts and counts[name] < RARE * usual]:
         yield Finding('classes', f'rare: {first_few(rare)}', Level.WARNING)

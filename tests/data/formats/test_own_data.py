@@ -103,3 +103,28 @@ def test_options_of_data_want_data(option, call_tool):
     code, _, err = call_tool('train', CONFIGS / 'retinanet_pit.py', *option)
     assert code == 2
     assert '--data' in err
+
+
+def test_the_dumped_config_is_that_run(call_tool, tmp_path):
+    config, folder = workplace(tmp_path) / 'tiny.py', drawn.voc(tmp_path / 'data')
+    mine = tmp_path / 'mine.py'
+    assert call_tool('train', config, '--data', folder, '--dump-config', mine, *QUICK)[0] == 0
+    assert call_tool('train', config, '--data', folder, '--dump-config', mine, *QUICK)[0] == 2  # is there
+    assert not (tmp_path / 'work_dirs').exists()
+    code, out, err = call_tool('train', mine, '--work-dir', tmp_path / 'run', '--preflight')
+    assert code == 0, err
+    assert '3 classes (circle, square, triangle)' in out
+    cfg = Config.fromfile(mine)
+    assert cfg.train_cfg.max_epochs == 4
+    assert cfg.train_dataloader.batch_size == 4
+    assert 'from .tiny import *' in mine.read_text()
+
+
+def test_check_data_exits_1_where_something_is_left_out(call_tool, tmp_path):
+    config, folder = workplace(tmp_path) / 'tiny.py', drawn.yolo(tmp_path / 'data')
+    assert call_tool('check_data', config, '--data', folder)[0] == 0
+    file = folder / 'labels' / 'photo-a.txt'
+    file.write_text(f'{file.read_text()}\n7 0.5 0.5 0.1 0.1')
+    code, out, _ = call_tool('check_data', config, '--data', folder)
+    assert code == 1
+    assert 'labels/photo-a.txt: line 4' in out

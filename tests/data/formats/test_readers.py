@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools.mask import area
 
+from vitdense.data.formats import problems
 from vitdense.data.formats.find import read_folder, read_folders
 from vitdense.data.formats.mend import mend
 from vitdense.errors import UserError
@@ -76,7 +77,7 @@ def test_image_sets_are_the_splits(tmp_path):
     (sets / 'test.txt').write_text('photo-e\n')
     found = read_folder(tmp_path)
     assert {name: len(records) for name, records in found.splits.items()} == dict(train=3, val=1, test=1)
-    assert [problem.kind for problem in found.problems] == ['images in no list of ImageSets']
+    assert [problem.kind for problem in found.problems] == [problems.IN_NO_LIST]
 
 
 @pytest.mark.parametrize('layout', ['coco', 'roboflow', 'cvat', 'names twice'])
@@ -286,5 +287,5 @@ def test_what_mend_keeps_lies_inside_and_everything_else_is_named(tmp_path_facto
         assert height > 0
         assert x + width <= 128 + 1e-9
         assert y + height <= 96 + 1e-9
-    left_out = [problem for problem in found.problems if problem.kind != 'boxes that leave their image']
+    left_out = [problem for problem in found.problems if problem.kind is not problems.CLIPPED]
     assert len(kept) + len(left_out) == len(found_boxes)

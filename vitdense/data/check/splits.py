@@ -1,6 +1,6 @@
 """The train and val datasets of a config, each checked by what it is, and against each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmdet.datasets import CocoDataset
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...config.read import leaves
 from ...console import display_path, say
 from ...errors import UserError
+from ..formats.problems import EXPECTED, Problem
 from .coco import CocoCheck
 from .findings import EXAMPLES, Findings
 from .label_maps import LabelMapCheck
@@ -21,7 +22,13 @@ from .report import write_report
 from .summary import print_summary
 
 
-def check_config(cfg: Config, console: Console, show_all: bool = False, report: Path | None = None) -> bool:
+def check_config(
+    cfg: Config,
+    console: Console,
+    show_all: bool = False,
+    report: Path | None = None,
+    read: Sequence[Problem] = (),
+) -> bool:
     """Check what a config trains and validates on, and print it; True if there is no error.
 
     Args:
@@ -29,6 +36,7 @@ def check_config(cfg: Config, console: Console, show_all: bool = False, report: 
         console: where to print.
         show_all: print every case, not the first few of each kind.
         report: where to write every case as JSON.
+        read: what was wrong in the files that the annotations were read from.
 
     Raises:
         UserError: there is nothing to check: no such folder, or a dataset of another layout.
@@ -49,9 +57,18 @@ def check_config(cfg: Config, console: Console, show_all: bool = False, report: 
         most = None if show_all or report else EXAMPLES
         splits = [check_dataset(split, dataset, progress, most) for split, dataset in datasets]
         compare_photos(splits, progress)
+    if read:
+        splits.append(_found_before(read, most))
     if report:
         write_report(report, cfg.filename, splits)
     return print_summary(console, splits, show_all)
+
+
+def _found_before(read: Sequence[Problem], most: int | None) -> Findings:
+    found = Findings('files', most)
+    for problem in read:
+        found.add(problem.kind, problem.where, problem.came, EXPECTED.get(problem.kind, problem.kind.note))
+    return found
 
 
 def check_dataset(

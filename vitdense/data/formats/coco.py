@@ -13,7 +13,8 @@ from typing import Any
 
 from ...errors import UserError
 from .files import ImageIndex, image_size
-from .records import Annotations, Instance, Problem, Record, split_of
+from .problems import MISSING_IMAGE, UNKNOWN_CLASS, UNKNOWN_IMAGE, UNREADABLE_IMAGE, Problem
+from .records import Annotations, Instance, Record, split_of
 
 LISTS = ('images', 'annotations', 'categories')
 DEPTH = 2  # folders below the given one in which a file is looked for
@@ -114,7 +115,7 @@ def _records(
         where, name = f'{file.name}: image {key}', str(image.get('file_name', ''))
         path = index.find(name, file.parent, split)
         if path is None:
-            problems.append(Problem('missing images', where, name))
+            problems.append(Problem(MISSING_IMAGE, where, name))
             continue
         height, width = image.get('height'), image.get('width')
         if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
@@ -122,7 +123,7 @@ def _records(
         else:
             size = image_size(path)
         if size is None:
-            problems.append(Problem('unreadable images', where, name))
+            problems.append(Problem(UNREADABLE_IMAGE, where, name))
             continue
         yield Record(path, size, objects[key])
 
@@ -138,8 +139,8 @@ def _objects(
         one = one if isinstance(one, dict) else {}
         where = f'{file.name}: annotation {one.get("id", f"number {number}")}'
         for key, known, kind in (
-            ('image_id', images, 'annotations of unknown images'),
-            ('category_id', labels, 'annotations of unknown classes'),
+            ('image_id', images, UNKNOWN_IMAGE),
+            ('category_id', labels, UNKNOWN_CLASS),
         ):
             if one.get(key) not in known:
                 problems.append(Problem(kind, where, f'{key} {one.get(key)!r}'))

@@ -12,7 +12,8 @@ from pycocotools import mask as coco_mask
 
 from ...errors import UserError
 from .label_maps import UNLABELLED, labels_of
-from .records import Annotations, Problem, Record
+from .problems import CROWDS, SEVERAL_PARTS, Problem
+from .records import Annotations, Record
 from .write import coco_dict, run_lengths
 
 BACKGROUND = 'background'
@@ -68,14 +69,12 @@ def _lines(record: Record, outlines: bool, problems: list[Problem]) -> Iterator[
         numbers = [(x + w / 2) / width, (y + h / 2) / height, w / width, h / height]
         where = f'{record.image.name}: object {number}'
         if one.crowd:
-            problems.append(Problem('crowds, which YOLO does not know', where, 'left out'))
+            problems.append(Problem(CROWDS, where, 'left out'))
             continue
         if outlines and parts == 1:
             numbers = [value / (height if i % 2 else width) for i, value in enumerate(one.outline[0])]
         elif outlines:
-            problems.append(
-                Problem('outlines of several parts, which YOLO does not know', where, 'its box is kept')
-            )
+            problems.append(Problem(SEVERAL_PARTS, where, 'its box is kept'))
         yield ' '.join(map(repr, [one.label, *map(float, numbers)]))
 
 

@@ -17,7 +17,8 @@ from PIL import Image
 from ...errors import UserError
 from ...findings import first_few
 from .files import image_size
-from .records import Annotations, Problem, Record, image_files, split_of
+from .problems import MAP_OF_OTHER_SIZE, NOT_ANNOTATED, UNREADABLE_IMAGE, UNREADABLE_MAP, Problem
+from .records import Annotations, Record, image_files, split_of
 
 FOLDERS = (
     *('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'gt', 'groundtruth'),
@@ -71,22 +72,18 @@ def read(folder: Path) -> Annotations:
             )
             size = image_size(image)
             if size is None:
-                found.problems.append(Problem('unreadable images', where, image.name))
+                found.problems.append(Problem(UNREADABLE_IMAGE, where, image.name))
                 continue
             if path is None:
-                found.problems.append(Problem('images without a label map', where, f'none in {maps.name}/'))
+                found.problems.append(Problem(NOT_ANNOTATED, where, f'none in {maps.name}/'))
                 continue
             values = _values(path)
             if values is None:
-                found.problems.append(
-                    Problem('unreadable label maps', str(path.relative_to(folder)), path.name)
-                )
+                found.problems.append(Problem(UNREADABLE_MAP, str(path.relative_to(folder)), path.name))
                 continue
             if values.shape[:2] != size:
                 came = f'{values.shape[0]} × {values.shape[1]} for an image of {size[0]} × {size[1]} (H × W)'
-                found.problems.append(
-                    Problem('label maps of another size', str(path.relative_to(folder)), came)
-                )
+                found.problems.append(Problem(MAP_OF_OTHER_SIZE, str(path.relative_to(folder)), came))
                 continue
             counts.update(_count(values))
             split = split_of(image.relative_to(folder).parts[:-1]) or 'all'

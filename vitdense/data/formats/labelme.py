@@ -18,7 +18,8 @@ from PIL import Image
 
 from ...errors import UserError
 from .files import ImageIndex, image_size, only
-from .records import Annotations, Instance, Problem, Record, hull, split_of
+from .problems import MALFORMED_SHAPE, MISSING_IMAGE, UNKNOWN_CLASS, UNREADABLE_IMAGE, Problem
+from .records import Annotations, Instance, Record, hull, split_of
 
 CIRCLE = 32  # corners of the polygon that a circle becomes
 KINDS = ('polygon', 'rectangle', 'circle', 'mask')
@@ -86,12 +87,12 @@ def _record(
         index.by_stem.get(file.stem, []), folder, split
     )
     if path is None:
-        found.problems.append(Problem('missing images', where, name or file.stem))
+        found.problems.append(Problem(MISSING_IMAGE, where, name or file.stem))
         return None
     height, width = whole.get('imageHeight'), whole.get('imageWidth')
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else image_size(path)
     if size is None:
-        found.problems.append(Problem('unreadable images', where, path.name))
+        found.problems.append(Problem(UNREADABLE_IMAGE, where, path.name))
         return None
     groups: dict[Any, list[dict]] = {}
     for number, shape in enumerate(_shapes(whole), 1):
@@ -99,10 +100,10 @@ def _record(
             left_out[_kind(shape)] += 1
         elif shape.get('label') not in found.classes:
             came = repr(shape.get('label'))
-            found.problems.append(Problem('annotations of unknown classes', f'{where}: shape {number}', came))
+            found.problems.append(Problem(UNKNOWN_CLASS, f'{where}: shape {number}', came))
         elif _points(shape) is None:
             found.problems.append(
-                Problem('malformed shapes', f'{where}: shape {number}', str(shape.get('points'))[:60])
+                Problem(MALFORMED_SHAPE, f'{where}: shape {number}', str(shape.get('points'))[:60])
             )
         else:
             group = shape.get('group_id')

@@ -8,8 +8,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...findings import Kind
 from .files import ORIENTATION, SIDEWAYS, image_size
-from .records import Annotations, Instance, Problem, Record
+from .problems import (
+    ANNOTATED_TWICE,
+    CLIPPED,
+    EXCHANGED,
+    NO_SIZE,
+    NOT_FINITE,
+    OTHER_SIZE,
+    OUTSIDE,
+    SHORT_POLYGON,
+    TURNED,
+    UNREADABLE_IMAGE,
+    Problem,
+)
+from .records import Annotations, Instance, Record
 
 ROUNDING = 1.0  # pixel, by which tools put a box out of its image without meaning it
 LEAST_SIDE = 1e-3  # pixel, below which a box has no size
@@ -24,7 +38,7 @@ def mend(found: Annotations) -> Annotations:
         for record in records:
             where = record.image.name
             if record.image in seen:
-                found.problems.append(Problem('images that are annotated twice', where, 'the first is kept'))
+                found.problems.append(Problem(ANNOTATED_TWICE, where, 'the first is kept'))
                 continue
             seen.add(record.image)
             if record.label_map or _upright(record, found.problems):
@@ -38,19 +52,17 @@ def _upright(record: Record, problems: list[Problem]) -> bool:
     """Turn what was annotated on the stored pixels as the EXIF tag turns the image; False if sizes differ."""
     size = image_size(record.image)
     if size is None:
-        problems.append(Problem('unreadable images', record.image.name, 'no image'))
+        problems.append(Problem(UNREADABLE_IMAGE, record.image.name, 'no image'))
         return False
     if record.size == size:
         return True
     if record.size != size[::-1] or not (turn := _turn(record.image, record.size)):
         came = f'{record.size[0]} × {record.size[1]} for {size[0]} × {size[1]} (H × W)'
-        problems.append(Problem('annotations of another size than the image', record.image.name, came))
+        problems.append(Problem(OTHER_SIZE, record.image.name, came))
         return False
     record.instances = [_turned(one, turn) for one in record.instances if not isinstance(one.outline, dict)]
     record.size = size
-    problems.append(
-        Problem('images that an EXIF tag turns, annotated as stored', record.image.name, 'boxes turned, too')
-    )
+    problems.append(Problem(TURNED, record.image.name, 'boxes turned, too'))
     return True
 
 
@@ -87,24 +99,20 @@ def _mended(record: Record, problems: list[Problem]) -> list[Instance]:
             continue
         box = _clipped(one.box, record.size)
         if any(abs(a - b) > ROUNDING for a, b in zip(_corners(box), _corners(one.box), strict=True)):
-            problems.append(Problem('boxes that leave their image', where, 'clipped to it'))
+            problems.append(Problem(CLIPPED, where, 'clipped to it'))
         instances.append(replace(one, box=box, outline=_outline(one, record, where, problems)))
     return instances
 
 
-def _wrong(one: Instance, size: tuple[int, int]) -> str:
+def _wrong(one: Instance, size: tuple[int, int]) -> Kind | None:
     x, y, width, height = one.box
     if not all(map(math.isfinite, one.box)):
-        return 'boxes that are no finite numbers'
+        return NOT_FINITE
     if width < 0 or height < 0:
-        return 'boxes whose corners are exchanged'
+        return EXCHANGED
     if min(x + width, size[1]) <= max(x, 0) or min(y + height, size[0]) <= max(y, 0):
-        return (
-            'boxes outside of their image'
-            if width > LEAST_SIDE and height > LEAST_SIDE
-            else 'boxes of no size'
-        )
-    return '' if width > LEAST_SIDE and height > LEAST_SIDE else 'boxes of no size'
+        return OUTSIDE if width > LEAST_SIDE and height > LEAST_SIDE else NO_SIZE
+    return None if width > LEAST_SIDE and height > LEAST_SIDE else NO_SIZE
 
 
 def _corners(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -131,7 +139,7 @@ def _outline(one: Instance, record: Record, where: str, problems: list[Problem])
             np.asarray(polygon, float) if isinstance(polygon, list) and len(polygon) % 2 == 0 else np.empty(0)
         )
         if len(points) < 6 or not np.isfinite(points).all():
-            problems.append(Problem('polygons of fewer than three points', where, str(polygon)[:60]))
+            problems.append(Problem(SHORT_POLYGON, where, str(polygon)[:60]))
             continue
         inside = points.reshape(-1, 2).clip(0, record.size[::-1]).ravel()
         kept.append(polygon if (inside == points).all() else inside.tolist())

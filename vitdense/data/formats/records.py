@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .problems import Problem
+
 SPLITS = ('train', 'val', 'test')
 
 # The names under which tools write the parts of a dataset.
@@ -68,7 +70,7 @@ class Annotations:
     classes: list[str]
     splits: dict[str, list[Record]]
     values: dict[Any, int | None] = field(default_factory=dict)
-    problems: list['Problem'] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -90,20 +92,6 @@ class Annotations:
         return Counter(
             self.classes[one.label] for record in self.records for one in record.instances if not one.crowd
         )
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong in the files.
-
-    kind: in the plural, such as 'missing images'.
-    where: the file, and the line or the object in it.
-    came: what stands there.
-    """
-
-    kind: str
-    where: str
-    came: str
 
 
 def image_files(folder: Path) -> Iterator[Path]:

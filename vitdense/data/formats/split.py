@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .records import Annotations, Problem, Record
+from .problems import TWO_SPLITS, Problem
+from .records import Annotations, Record
 
 SHARE = 0.15  # of the images, that validate
 SIDE = 8  # of the difference hash, in bits
@@ -143,7 +144,5 @@ def _warn_of_leaks(found: Annotations) -> None:
                 before, other = where.setdefault(key, (name, record))
                 if before != name:
                     came = f'{before} has it as {other.image.name}'
-                    found.problems.append(
-                        Problem('images of two splits', f'{name}: {record.image.name}', came)
-                    )
+                    found.problems.append(Problem(TWO_SPLITS, f'{name}: {record.image.name}', came))
                     break

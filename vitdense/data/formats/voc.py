@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from ...errors import UserError
 from .files import ImageIndex, image_size, only
-from .records import Annotations, Instance, Problem, Record, split_of
+from .problems import IN_NO_LIST, MISSING_IMAGE, UNKNOWN_CLASS, UNREADABLE_FILE, UNREADABLE_IMAGE, Problem
+from .records import Annotations, Instance, Record, split_of
 
 SETS = 'ImageSets/Main'
 NAN = float('nan')
@@ -31,9 +32,7 @@ def read(folder: Path) -> Annotations:
     trees = {}
     for file in _files(folder):
         if (root := _root(file)) is None:
-            found.problems.append(
-                Problem('XML files that cannot be read', str(file.relative_to(folder)), 'no annotation')
-            )
+            found.problems.append(Problem(UNREADABLE_FILE, str(file.relative_to(folder)), 'no annotation'))
         else:
             trees[file] = root
     found.classes = sorted(
@@ -47,9 +46,7 @@ def read(folder: Path) -> Annotations:
         folders = file.relative_to(folder).parts[:-1]
         split = (sets.get(file.stem) if sets else split_of(folders)) or ('' if sets else 'all')
         if not split:
-            found.problems.append(
-                Problem('images in no list of ImageSets', str(file.relative_to(folder)), 'left out')
-            )
+            found.problems.append(Problem(IN_NO_LIST, str(file.relative_to(folder)), 'left out'))
         elif record := _record(file, root, folder, index, found):
             found.splits.setdefault(split, []).append(record)
     return found
@@ -89,18 +86,16 @@ def _record(
     path = only(index.by_stem.get(file.stem, []), folder, split_of(file.relative_to(folder).parts[:-1]))
     path = path or (index.find(name, file.parent) if name else None)
     if path is None:
-        found.problems.append(Problem('missing images', where, name or file.stem))
+        found.problems.append(Problem(MISSING_IMAGE, where, name or file.stem))
         return None
     size = _size(root) or image_size(path)
     if size is None:
-        found.problems.append(Problem('unreadable images', where, path.name))
+        found.problems.append(Problem(UNREADABLE_IMAGE, where, path.name))
         return None
     record = Record(path, size)
     for number, one in enumerate(root.iter('object'), 1):
         if not (label := _text(one, 'name')):
-            found.problems.append(
-                Problem('annotations of unknown classes', f'{where}: object {number}', 'no name')
-            )
+            found.problems.append(Problem(UNKNOWN_CLASS, f'{where}: object {number}', 'no name'))
             continue
         record.instances.append(Instance(found.classes.index(label), _box(one)))
     return record

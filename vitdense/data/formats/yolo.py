@@ -13,12 +13,20 @@ from typing import Any
 import yaml
 
 from ...errors import UserError
+from ...findings import Kind
 from .files import image_size
-from .records import SPLIT_NAMES, Annotations, Instance, Problem, Record, hull, image_files, split_of
+from .problems import MALFORMED_LINE, MISSING_IMAGE, NOT_FINITE, UNKNOWN_CLASS, UNREADABLE_IMAGE, Problem
+from .records import SPLIT_NAMES, Annotations, Instance, Record, hull, image_files, split_of
 
 YAML_FILES = ('data.yaml', 'dataset.yaml', 'data.yml', 'dataset.yml')
 CLASS_FILES = ('classes.txt', 'obj.names', 'labels.txt')  # of labelImg, Darknet, Label Studio
 BOX, CORNERS, LEAST = 4, 8, 6  # coordinates of a box, of an oriented one, of a polygon
+
+
+class _Malformed(Exception):
+    def __init__(self, kind: Kind):
+        super().__init__(kind.name)
+        self.kind = kind
 
 
 def recognised(folder: Path) -> bool:
@@ -150,10 +158,10 @@ def _records(
 ) -> Iterator[Record]:
     for image in sorted(images, key=lambda path: (path.name, path)):
         if not image.is_file():
-            problems.append(Problem('missing images', _inside(image, folder), 'no such file'))
+            problems.append(Problem(MISSING_IMAGE, _inside(image, folder), 'no such file'))
             continue
         if (size := image_size(image)) is None:
-            problems.append(Problem('unreadable images', _inside(image, folder), 'no image'))
+            problems.append(Problem(UNREADABLE_IMAGE, _inside(image, folder), 'no image'))
             continue
         record = Record(image, size)
         file = _label_file(image)
@@ -162,9 +170,9 @@ def _records(
                 continue
             try:
                 record.instances.append(_instance(line, size, classes, lengths))
-            except ValueError as error:
+            except _Malformed as error:
                 problems.append(
-                    Problem(str(error), f'{_inside(file, folder)}: line {number}', line.strip()[:60])
+                    Problem(error.kind, f'{_inside(file, folder)}: line {number}', line.strip()[:60])
                 )
         yield record
 
@@ -174,22 +182,26 @@ def _inside(path: Path, folder: Path) -> str:
 
 
 def _instance(line: str, size: tuple[int, int], classes: int, lengths: set[int]) -> Instance:
-    """Raises ValueError, whose text is the kind of problem."""
+    """The object of a line.
+
+    Raises:
+        _Malformed: the line is none of YOLO's.
+    """
     try:
         label, *numbers = (float(word) for word in line.split())
     except ValueError:
-        raise ValueError('lines that are not numbers') from None
+        raise _Malformed(MALFORMED_LINE) from None
     if label != int(label) or not 0 <= label < classes:
-        raise ValueError('annotations of unknown classes')
+        raise _Malformed(UNKNOWN_CLASS)
     height, width = size
     if len(numbers) == BOX:
         x, y, w, h = numbers
         lengths.add(BOX)
         return Instance(int(label), ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height))
     if len(numbers) < LEAST or len(numbers) % 2:
-        raise ValueError('lines of neither a box nor a polygon')
+        raise _Malformed(MALFORMED_LINE)
     if not all(map(math.isfinite, numbers)):
-        raise ValueError('coordinates that are not finite')
+        raise _Malformed(NOT_FINITE)
     lengths.add(len(numbers))
     points = [number * (height if i % 2 else width) for i, number in enumerate(numbers)]
     return Instance(int(label), hull(points), [points])
