@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..layers.attention import attend, split_heads
 from ..layers.cells import from_cells, to_cells
+from ..layers.depthwise import DepthwiseConv2d
 from ..layers.drop_path import DropPath, drop_path_rates
 from ..layers.init import init_linear
 from ..layers.interpolation import interpolation, resample
@@ -58,7 +59,7 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, dim: int, kernel_size: int):
         super().__init__()
-        self.conv = nn.Conv2d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
+        self.conv = DepthwiseConv2d(dim, kernel_size)
         self.norm = nn.LayerNorm(dim)
         self.expand = nn.Linear(dim, 4 * dim)
         self.reduce = nn.Linear(4 * dim, dim)

@@ -15,6 +15,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..layers.depthwise import DepthwiseConv2d
 from ..layers.drop_path import drop_path_rates
 from ..layers.hierarchical import HierarchicalAttention, HierarchicalBlock
 from ..layers.init import init_linear
@@ -59,7 +60,7 @@ class InvertedResidual(nn.Sequential):
             ImageNorm(dim),
             nn.Conv2d(dim, hidden, 1, bias=False),
             nn.SiLU(inplace=True),
-            nn.Conv2d(hidden, hidden, kernel_size, padding=kernel_size // 2, groups=hidden, bias=False),
+            DepthwiseConv2d(hidden, kernel_size, bias=False),
             nn.SiLU(inplace=True),
             nn.Conv2d(hidden, dim, 1, bias=False),
             ImageNorm(dim),
