@@ -53,14 +53,14 @@ def test_training_shows_its_preamble_progress_scores_and_files(trained):
     model  RetinaNet on TransCNN
      size  0\.1 M parameters: backbone 0\.0 M, neck 0\.0 M, bbox_head 0\.0 M
   weights  random initialization
-    train  390 images, 5 classes \(boat, fish, house, starfish, lifebuoy\), \S+/coco
+    train  780 images, 5 classes \(boat, fish, house, starfish, lifebuoy\), \S+/coco
       val  24 images, 5 classes \(boat, fish, house, starfish, lifebuoy\), \S+/coco
  schedule  20 iterations, batch size 4, validation every \d+ iterations
 optimizer  AdamW, learning rate 0\.005, weight decay 0 to 0\.0001
    device  cpu, \d+ threads? \([\w= ]+\), float32
       ops  .+
       log  work_dirs/tiny/{stamp}/{stamp}\.log
-   filter  \S+/instances_train2017\.json: 10 of 400 images are not trained on, by filter_cfg \(.+\)
+   filter  \S+/instances_train2017\.json: 20 of 800 images are not trained on, by filter_cfg \(.+\)
    images  train 128 × 128 \(H × W after the pipeline, 32 samples\)
    labels  in 32 samples: (?:\w+ \d+%, ){{4}}\w+ \d+%; \d\.\d% of objects ignored
      maps  8 channels at 1/4, 16 channels at 1/8, 24 channels at 1/16, 32 channels at 1/32

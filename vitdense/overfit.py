@@ -21,9 +21,10 @@ from rich.table import Table
 
 from .config.read import load_config
 from .config.settings import LOADERS
+from .config.tree import name_of, set_annotations
 from .console import quiet, say
 from .data.sample import SIZE
-from .data.sample.use import name_of, set_annotations, use_sample_data
+from .data.sample.use import use_sample_data
 from .memory import keep_freed_memory
 
 IMAGES = 8

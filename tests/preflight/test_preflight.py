@@ -407,7 +407,7 @@ def test_images_that_the_filter_takes_out_are_counted(check):
     for size, warning in ((120, ''), (129, 'warning: ')):
         code, out, _ = check('coco', f'train_dataloader.dataset.filter_cfg.min_size = {size}')
         assert code == 0
-        said = rf'{warning}\S+: \d+ of 400 images are not trained on, .*min_size={size}\)'
+        said = rf'{warning}\S+: \d+ of 800 images are not trained on, .*min_size={size}\)'
         assert re.fullmatch(said, findings(out)['filter'])
 
 

@@ -236,8 +236,9 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
     if data:
         from ..data.own_data import Wanted, use_own_data
 
-        wanted = Wanted(getattr(args, 'epochs', None), args.size, getattr(args, 'batch', None))
-        use_own_data(cfg, data, wanted)
+        trains = hasattr(args, 'epochs')
+        wanted = Wanted(args.epochs, args.batch, _pretrained(cfg, args)) if trains else None
+        use_own_data(cfg, data, args.size, wanted)
     root = args.data_root or options.pop('data_root', None)
     if root:
         point_data_at(cfg, root)
@@ -250,6 +251,14 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
         require_data(cfg, loaders)
     cfg.launcher = args.launcher
     return cfg
+
+
+def _pretrained(cfg: 'Config', args: argparse.Namespace) -> bool:
+    """Whether the backbone starts from weights that the command line or the config names."""
+    named = any(getattr(args, option, None) for option in ('weights', 'init', 'resume'))
+    own = cfg.model.backbone.get('init_cfg')
+    loads = isinstance(own, dict) and own.get('checkpoint')
+    return bool(named or cfg.get('load_from') or loads or cfg.model.get('pretrained'))
 
 
 def _arch(cfg: 'Config', arch: str | None, options: dict[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from ..mmengine_internals import config_dict
 from .bundled import config_folder
+from .tree import name_of
 
 
 def config_of_changes(before: Config, after: Config, file: Path, heading: str) -> str:
@@ -39,7 +40,7 @@ def _module(base: Path, file: Path) -> str:
 def _changes(before: Any, after: Any, name: str) -> Iterator[str]:
     """Assignments that make one tree of dicts and lists of the other."""
     if isinstance(before, dict) and isinstance(after, dict):
-        if name and _type(before) != _type(after):
+        if name and name_of(before) != name_of(after):
             yield f'{name} = {_literal(after)}'
             return
         for key in before.keys() - after.keys():
@@ -57,12 +58,6 @@ def _changes(before: Any, after: Any, name: str) -> Iterator[str]:
             yield from _changes(one, other, f'{name}[{i}]')
     elif before != after:
         yield f'{name} = {_literal(after)}'
-
-
-def _type(node: dict) -> str:
-    """The name of the class that a dict builds."""
-    kind = node.get('type', '')
-    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
 
 
 def _literal(value: Any) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from mmengine.config import Config
 
 from ..config.settings import LOADERS
+from ..config.tree import dicts, set_annotations
 from ..console import plural
 from ..errors import UserError
 from ..findings import Finding, Kind, Level, first_few
@@ -23,12 +24,13 @@ from .formats.mend import mend
 from .formats.records import Annotations, Record
 from .formats.split import split
 from .formats.write import write_coco, write_label_maps
+from .scratch import GRADIENT_NORM, initialize_heads, rate_for, set_rates
+from .scratch import WARM_UP as SCRATCH_WARM_UP
 
 ITERATIONS = 2000  # that a training of few images takes at least, if that is not more than MOST_EPOCHS
 EPOCHS = (12, 300)  # at least, and at most
 VALIDATIONS = 10
-WARM_UP = 100  # iterations
-GRADIENT_NORM = 1.0
+WARM_UP = 100  # iterations, from pretrained weights
 RARE = 0.1  # of the objects of a usual class, that a class has which is named as rare
 PARTS = ('train', 'val', 'test')
 LIGHTNESS = (0.45, 0.6, 0.7)  # of colours, in turn
@@ -37,14 +39,14 @@ SATURATION = 0.75
 
 @dataclass
 class Wanted:
-    """What the command line asks of the data; None for what follows from them.
+    """What the command line asks of a training; None for what follows from the data.
 
-    size: pixels of the shorter side of the images.
+    pretrained: whether the run starts from weights.
     """
 
     epochs: int | None = None
-    size: int | None = None
     batch: int | None = None
+    pretrained: bool = False
 
 
 @dataclass
@@ -116,8 +118,14 @@ def described(found: Annotations, folders: list[Path]) -> Iterator[Finding]:
         yield Finding('classes', f'rare: {first_few(rare)}', Level.WARNING)
 
 
-def use_own_data(cfg: Config, data: OwnData, wanted: Wanted) -> None:
-    """Put the data in place of the config's, in place; `place_own_data` writes their files.
+def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | None) -> None:
+    """Put the data in place of the config's, in place; `write_own_data` writes their files.
+
+    Args:
+        cfg: the config.
+        data: of `read_own_data`, whose lines are continued.
+        size: pixels of the shorter side of the images; None for what follows from them.
+        wanted: of a training; None where there is none, whose schedule would follow.
 
     Raises:
         UserError: the config needs another kind of annotations.
@@ -133,10 +141,10 @@ def use_own_data(cfg: Config, data: OwnData, wanted: Wanted) -> None:
         raise UserError(
             f'{name} trains on objects; the data has label maps, for which pspnet_… or deeplabv3_… is'
         )
-    masks = any(one.get('with_mask') for one in _dicts(cfg.train_dataloader))
+    masks = any(one.get('with_mask') for one in dicts(cfg.train_dataloader))
     if masks and not found.has_outlines:
         raise UserError(f'{name} trains on outlines; the data has boxes, for which retinanet_… is')
-    for part in _dicts(cfg.model):
+    for part in dicts(cfg.model):
         if 'num_classes' in part:
             part['num_classes'] = len(found.classes)
     metainfo = dict(classes=tuple(found.classes), palette=colours(len(found.classes)))
@@ -152,10 +160,10 @@ def use_own_data(cfg: Config, data: OwnData, wanted: Wanted) -> None:
             if loader == 'train_dataloader':
                 leaf.update(filter_cfg=dict(filter_empty_gt=False))
     cfg.data_root = f'{data.root}/'
-    for text in _sizes(cfg, found.splits['train'], wanted.size):
+    for text in _sizes(cfg, found.splits['train'], size):
         data.lines.append(Finding('images', text))
-    for text in _schedule(cfg, found, wanted):
-        data.lines.append(Finding('schedule', text))
+    if wanted is not None:
+        data.lines += _schedule(cfg, found, wanted)
 
 
 def write_own_data(data: OwnData, folder: Path) -> dict[str, Path]:
@@ -174,9 +182,7 @@ def name_files(cfg: Config, files: dict[str, Path]) -> None:
         file = str(files.get(part) or files['val'])
         _leaf(cfg[loader])['ann_file'] = file
         if part != 'train':
-            for metric in _dicts(cfg[f'{part}_evaluator']):
-                if 'ann_file' in metric:
-                    metric['ann_file'] = file
+            set_annotations(cfg[f'{part}_evaluator'], file)
 
 
 def colours(count: int) -> list[tuple[int, int, int]]:
@@ -202,7 +208,7 @@ def _sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[str
     """The config's image sizes, made smaller where nearly all images are smaller, or to the wanted one."""
     sides = np.array([sorted(record.size) for record in records])
     shorter, longer = np.percentile(sides, 90, axis=0)
-    scales = [part['scale'] for part in _dicts(cfg.val_dataloader) if 'scale' in part]
+    scales = [part['scale'] for part in dicts(cfg.val_dataloader) if 'scale' in part]
     if not scales:
         return
     most = max(scales[0]), min(scales[0])
@@ -221,11 +227,11 @@ def scaled_sizes(cfg: Config, factor: float) -> None:
     parts = [cfg[loader].dataset for loader in LOADERS]
     parts += [cfg.model.data_preprocessor, cfg.get('tta_pipeline') or {}]
     parts += [hook.get('switch_pipeline') for hook in cfg.get('custom_hooks') or ()]
-    for part in _dicts(parts):
+    for part in dicts(parts):
         for key in ('scale', 'img_scale', 'scales', 'random_size_range', 'crop_size', 'size'):
             if key in part and _in_pixels(part[key]):
                 part[key] = _times(part[key], factor, 32 if key in ('crop_size', 'size') else 1)
-    for part in _dicts(cfg.model):
+    for part in dicts(cfg.model):
         if part.get('mode') == 'slide':
             for key in ('crop_size', 'stride'):
                 part[key] = _times(part[key], factor, 32 if key == 'crop_size' else 1)
@@ -243,33 +249,33 @@ def _in_pixels(size: Any) -> bool:
     return isinstance(size, (int, float)) and size > 1
 
 
-def _schedule(cfg: Config, found: Annotations, wanted: Wanted) -> Iterator[str]:
+def _schedule(cfg: Config, found: Annotations, wanted: Wanted) -> Iterator[Finding]:
     """Epochs from the number of images; the learning rate from the batch size, warm-up and a cosine."""
     images = len(found.splits['train'])
     batch = min(wanted.batch or cfg.train_dataloader.batch_size, images)
     least, most = EPOCHS
     epochs = wanted.epochs or min(most, max(least, math.ceil(ITERATIONS * batch / images)))
     per_epoch = math.ceil(images / batch)
-    warm_up = max(1, min(WARM_UP, epochs * per_epoch // 10))
+    every = max(1, epochs // VALIDATIONS)
+    text = f'{epochs} epochs of {images} images, batch size {batch}: {epochs * per_epoch} iterations; '
+    yield Finding('schedule', text + f'a validation every {plural(every, "epoch")}')
     cfg.train_dataloader.update(batch_size=batch)
     cfg.train_dataloader.sampler = dict(type='mmengine.dataset.DefaultSampler', shuffle=True)
     if found.is_label_maps:
         cfg.train_dataloader.pop('batch_sampler', None)
-    every = max(1, epochs // VALIDATIONS)
+        # a batch norm behind a pooling to one pixel needs two images
+        cfg.train_dataloader.drop_last = images > batch > 1 == images % batch
     cfg.train_cfg = dict(type='mmengine.runner.EpochBasedTrainLoop', max_epochs=epochs, val_interval=every)
-    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size', 16)
-    optimizer = cfg.optim_wrapper.optimizer
-    rate = optimizer.lr * math.sqrt(batch / base)
-    yield (
-        f'{epochs} epochs of {images} images, batch size {batch}: {epochs * per_epoch} iterations; '
-        f'a validation every {plural(every, "epoch")}'
-    )
-    yield f'learning rate {optimizer.lr:g} for batch size {base}, {rate:.3g} for {batch} (by the square root)'
-    optimizer.lr = rate
-    cfg.pop('auto_scale_lr', None)
-    cfg.optim_wrapper.setdefault('clip_grad', dict(max_norm=GRADIENT_NORM))
+    text, warm_up = _rates(cfg, batch, wanted.pretrained)
+    yield Finding('schedule', text)
+    if not wanted.pretrained:
+        text = (
+            f'from scratch on {plural(images, "image")}, expect little; --weights, --init: start from a file'
+        )
+        yield Finding('weights', text, Level.WARNING)
+    end = max(1, min(warm_up, epochs * per_epoch // 3))
     cfg.param_scheduler = [
-        dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=warm_up),
+        dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=end),
         dict(
             type='mmengine.optim.CosineAnnealingLR',
             by_epoch=True,
@@ -285,11 +291,16 @@ def _schedule(cfg: Config, found: Annotations, wanted: Wanted) -> Iterator[str]:
     cfg.default_hooks.checkpoint.update(by_epoch=True, interval=every, max_keep_ckpts=2)
 
 
-def _dicts(node: Any) -> Iterator[dict]:
-    """Every dict in a tree of dicts and lists."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _dicts(child)
+def _rates(cfg: Config, batch: int, pretrained: bool) -> tuple[str, int]:
+    """Set the learning rate; what to say about it, and the iterations of the warm-up."""
+    base = (cfg.pop('auto_scale_lr', None) or {}).get('base_batch_size', 16)
+    optimizer = cfg.optim_wrapper.optimizer
+    if not pretrained:
+        initialize_heads(cfg.model)
+        set_rates(cfg, rate_for(batch))
+        text = f'learning rate {optimizer.lr:.3g}, of a training from scratch with batch size {batch}'
+        return text, SCRATCH_WARM_UP
+    before, optimizer.lr = optimizer.lr, optimizer.lr * math.sqrt(batch / base)
+    cfg.optim_wrapper.setdefault('clip_grad', dict(max_norm=GRADIENT_NORM))
+    text = f'learning rate {before:g} for batch size {base}, {optimizer.lr:.3g} for {batch}'
+    return f'{text} (by the square root)', WARM_UP

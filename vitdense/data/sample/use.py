@@ -1,20 +1,21 @@
 """`--sample`: a config on the sample instead of its own data.
 
 Data, classes, image size, batch size and schedule change, and what would keep a short schedule from learning:
-gradients are clipped, heads without norms begin with larger weights, a two-stage detector trains on fewer
-regions per image, a segmentor's backgrounds weigh less. The model, its heads and the transforms of the
+rates and initialization are those of a training from scratch (`scratch.py`), a two-stage detector trains on
+fewer regions per image, a segmentor's backgrounds weigh less. The model, its heads and the transforms of the
 pipelines stay; several scales keep their proportions. Types are given by their full names: a class that is
 assigned to a config is not dumped as text that reloads.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.utils import digit_version
 
 from ...config.settings import LOADERS
+from ...config.tree import dicts, name_of, set_annotations
 from ...errors import UserError
+from ..scratch import initialize_heads, set_rates
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
 
@@ -22,30 +23,25 @@ class Schedule(NamedTuple):
     """What two cores train in four to eight minutes, for a kind of model.
 
     rate: the highest learning rate.
+    warm_up: iterations until then.
     """
 
     batch: int
     iterations: int
     rate: float
+    warm_up: int
 
 
-BOXES = Schedule(batch=4, iterations=500, rate=5e-4)
-REGIONS = Schedule(batch=4, iterations=400, rate=5e-4)
-LABELS = Schedule(batch=8, iterations=900, rate=7e-4)
-DILATED = Schedule(batch=8, iterations=700, rate=7e-4)  # DeepLabv3, whose convolutions with holes take long
+BOXES = Schedule(batch=4, iterations=360, rate=6e-4, warm_up=150)
+REGIONS = Schedule(batch=4, iterations=400, rate=6e-4, warm_up=150)
+LABELS = Schedule(batch=8, iterations=900, rate=7e-4, warm_up=50)
+DILATED = Schedule(batch=8, iterations=700, rate=7e-4, warm_up=50)  # DeepLabv3, whose convolutions take long
 CROP = 64  # pixels of a segmentor's side: the smaller, the more iterations in the same time
 BACKGROUND = 0.2  # weight of sky, sea, sand and meadow in a segmentor's loss, of which most pixels are
 REGIONS_PER_IMAGE = 16  # that train a two-stage detector's heads; of COCO's 512 most would show nothing
 
-# Dense heads without norms: the convolutions of their outputs, which keep small weights, and their biases.
-HEADS: dict[str, dict[str, dict]] = {
-    'RetinaHead': dict(retina_cls=dict(bias_prob=0.01), retina_reg={}),  # as the focal loss wants it
-    'RPNHead': dict(rpn_cls={}, rpn_reg={}),
-}
-
+TESTED_TOGETHER = 8  # images: one at a time, such small ones take twice as long
 VALIDATIONS = 2  # the last at the end
-GRADIENT_NORM = 1.0  # the heads have no norms: from scratch, larger steps throw them back
-WARM_UP = 50  # iterations
 
 
 def use_sample_data(cfg: Config) -> None:
@@ -63,43 +59,26 @@ def use_sample_data(cfg: Config) -> None:
             )
     segments = 'seg_map_path' in cfg.train_dataloader.dataset.data_prefix
     classes = _label_maps(cfg) if segments else _boxes_and_masks(cfg)
-    for part in _dicts(cfg.model):
+    for part in dicts(cfg.model):
         if 'num_classes' in part:
             part['num_classes'] = len(classes)
     _set_sizes(cfg, CROP if segments else SIZE)
     if 'roi_head' in cfg.model:
         cfg.model.train_cfg.rcnn.sampler.num = REGIONS_PER_IMAGE
-    for part in _dicts(cfg.model):
-        if name_of(part) in HEADS and 'init_cfg' not in part:
-            part['init_cfg'] = _initialization(HEADS[name_of(part)])
+    initialize_heads(cfg.model)
     _set(cfg, _schedule(cfg.model))
-
-
-def _initialization(outputs: dict[str, dict]) -> dict[str, Any]:
-    """He's (He et al., ICCV 2015, equation 10), which keeps the size of the signal, for heads from scratch.
-
-    Their own, of standard deviation 0.01, is for pretrained backbones: each convolution of 256 channels makes
-    the signal three times smaller, and the gradient of the backbone with it.
-    """
-    small = dict(type='mmengine.model.NormalInit', std=0.01)
-    return dict(
-        type='mmengine.model.KaimingInit',
-        layer='Conv2d',
-        mode='fan_in',
-        override=[dict(small, name=name, **more) for name, more in outputs.items()],
-    )
 
 
 def _set_sizes(cfg: Config, crop: int) -> None:
     """Images of the sample's side wherever the config says how large they are; in training, of this crop."""
     preprocessor = cfg.model.data_preprocessor
     switched = [hook.get('switch_pipeline') for hook in cfg.get('custom_hooks') or ()]
-    for part in _dicts([cfg.train_dataloader.dataset.pipeline, switched, preprocessor]):
+    for part in dicts([cfg.train_dataloader.dataset.pipeline, switched, preprocessor]):
         _resize(part, crop, crop)
     tested = [cfg[loader].dataset.pipeline for loader in LOADERS[1:]]
-    for part in _dicts([tested, preprocessor.get('test_cfg')]):
+    for part in dicts([tested, preprocessor.get('test_cfg')]):
         _resize(part, crop, SIZE)
-    for part in _dicts(cfg.model):
+    for part in dicts(cfg.model):
         if part.get('mode') == 'slide' and part.keys() >= {
             'crop_size',
             'stride',
@@ -179,13 +158,6 @@ def _boxes_and_masks(cfg: Config) -> tuple[str, ...]:
     return CLASSES
 
 
-def set_annotations(evaluator: Any, file: str) -> None:
-    """Set the annotation file of those metrics that read one, in place."""
-    for metric in _dicts(evaluator):
-        if 'ann_file' in metric:
-            metric['ann_file'] = file
-
-
 def _label_maps(cfg: Config) -> tuple[str, ...]:
     import mmseg  # by its own configs alone
 
@@ -199,7 +171,7 @@ def _label_maps(cfg: Config) -> tuple[str, ...]:
             reduce_zero_label=True,
         )
     weights = [1.0 if name in CLASSES else BACKGROUND for name in SEG_CLASSES]
-    for part in _dicts(cfg.model):
+    for part in dicts(cfg.model):
         if name_of(part) == 'CrossEntropyLoss' and not part.get('use_sigmoid'):
             part['class_weight'] = weights
             if digit_version(mmseg.__version__) < digit_version('1.3'):
@@ -213,6 +185,9 @@ def _set(cfg: Config, schedule: Schedule) -> None:
         cfg[name].update(num_workers=0, persistent_workers=False)
         for key in ('prefetch_factor', 'multiprocessing_context'):  # of such processes
             cfg[name].pop(key, None)
+    if 'decode_head' not in cfg.model:  # a segmentor tests images of one size alone together
+        for name in LOADERS[1:]:
+            cfg[name].update(batch_size=TESTED_TOGETHER, batch_sampler=None)
     cfg.train_dataloader.update(
         batch_size=schedule.batch,
         # images of one shape need no sorting, and a sampler without end no new start after each epoch
@@ -222,31 +197,16 @@ def _set(cfg: Config, schedule: Schedule) -> None:
     cfg.train_cfg = dict(
         type='mmengine.runner.IterBasedTrainLoop', max_iters=schedule.iterations, val_interval=every
     )
-    cfg.optim_wrapper.optimizer.lr = schedule.rate
+    set_rates(cfg, schedule.rate)
     if 'auto_scale_lr' in cfg:
         cfg.auto_scale_lr.base_batch_size = schedule.batch
-    cfg.optim_wrapper.clip_grad = dict(max_norm=GRADIENT_NORM)
     cosine = dict(type='mmengine.optim.CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)
     cfg.param_scheduler = [
-        dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=WARM_UP),
-        dict(cosine, begin=WARM_UP, end=schedule.iterations),
+        dict(
+            type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=schedule.warm_up
+        ),
+        dict(cosine, begin=schedule.warm_up, end=schedule.iterations),
     ]
     cfg.log_processor.by_epoch = False
     cfg.default_hooks.logger.update(interval=10, log_metric_by_epoch=False)
     cfg.default_hooks.checkpoint.update(by_epoch=False, interval=every, max_keep_ckpts=2)
-
-
-def name_of(part: dict) -> str:
-    """Of the class that a part of a config builds, which it gives as text or as it is."""
-    kind = part.get('type', '')
-    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
-
-
-def _dicts(node: Any) -> Iterator[dict]:
-    """Every dict in a tree of dicts and lists."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _dicts(child)

@@ -16,7 +16,7 @@ from .sprites import draw_sprite
 from .things import CLASSES
 
 SIZE = 128  # side of the usual image, in pixels
-COUNTS = {'train': 400, 'val': 80}
+COUNTS = {'train': 800, 'val': 80}
 SEG_CLASSES = GROUNDS + CLASSES  # the label map's value for class k is k + 1; 0 is unlabelled
 
 # name: (every, first). Scene i has the case when i % every == first.

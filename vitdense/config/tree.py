@@ -1,0 +1,27 @@
+"""The parts of a config, wherever in it they are."""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def dicts(node: Any) -> Iterator[dict]:
+    """Every dict in a tree of dicts and lists."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from dicts(child)
+
+
+def name_of(part: dict) -> str:
+    """Of the class that a part of a config builds, which it gives as text or as it is."""
+    kind = part.get('type', '')
+    return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
+
+
+def set_annotations(evaluator: Any, file: str) -> None:
+    """Set the annotation file of those metrics that read one, in place."""
+    for metric in dicts(evaluator):
+        if 'ann_file' in metric:
+            metric['ann_file'] = file
