@@ -50,7 +50,7 @@ def rate_for(batch: int) -> float:
 
 
 def set_rates(cfg: Config, rate: float) -> None:
-    """The learning rates of a training from scratch, in place: this one, for heads without norms half of it."""
+    """The learning rates of a training from scratch, in place: this one, and half of it for detectors' heads."""
     optimizer = cfg.optim_wrapper.optimizer
     optimizer.lr = rate
     if 'Adam' in name_of(optimizer):
