@@ -50,7 +50,7 @@ def rate_for(batch: int) -> float:
 
 
 def set_rates(cfg: Config, rate: float) -> None:
-    """The learning rates of a training from scratch, in place: this one, and half of it for detectors' heads."""
+    """The learning rates of a training from scratch, in place; detectors' heads have half the rate."""
     optimizer = cfg.optim_wrapper.optimizer
     optimizer.lr = rate
     if 'Adam' in name_of(optimizer):

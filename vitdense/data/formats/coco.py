@@ -76,10 +76,10 @@ def _classes(wholes: dict[Path, dict]) -> list[str]:
             if names and name in lists.setdefault(file, []):
                 raise UserError(f'{file}: two categories are called {name!r}')
             lists[file].append(name)
-        ids = {one.get('category_id') for one in whole['annotations'] if isinstance(one, dict)}
+        ids = {_id(one, 'category_id') for one in whole['annotations'] if isinstance(one, dict)}
         used |= {name for key, name in names.items() if key in ids}
         headings |= {
-            one.get('supercategory') for one in _entries(whole) if one.get('supercategory') != one['name']
+            _id(one, 'supercategory') for one in _entries(whole) if one.get('supercategory') != one['name']
         }
         if not names:
             raise UserError(f'{file}: has no categories')
@@ -93,12 +93,19 @@ def _classes(wholes: dict[Path, dict]) -> list[str]:
 
 
 def _entries(whole: dict) -> list[dict]:
-    return [one for one in whole['categories'] if isinstance(one, dict) and {'id', 'name'} <= one.keys()]
+    whole_entries = (one for one in whole['categories'] if isinstance(one, dict))
+    return [one for one in whole_entries if isinstance(one.get('id'), (int, str)) and one.get('name')]
 
 
 def _names(whole: dict) -> dict[Any, str]:
     entries = sorted(_entries(whole), key=lambda one: (str(type(one['id'])), one['id']))
     return {one['id']: str(one['name']) for one in entries}
+
+
+def _id(one: dict, key: str) -> Any:
+    """A number or a text; the text of anything else, which is then nobody's."""
+    value = one.get(key)
+    return value if isinstance(value, (int, str)) or value is None else repr(value)
 
 
 def _records(
@@ -109,7 +116,7 @@ def _records(
     split: str | None,
     problems: list[Problem],
 ) -> Iterator[Record]:
-    images = {one.get('id'): one for one in whole['images'] if isinstance(one, dict)}
+    images = {_id(one, 'id'): one for one in whole['images'] if isinstance(one, dict)}
     objects = _objects(file, whole, classes, set(images), problems)
     for key, image in images.items():
         where, name = f'{file.name}: image {key}', str(image.get('file_name', ''))
@@ -142,7 +149,7 @@ def _objects(
             ('image_id', images, UNKNOWN_IMAGE),
             ('category_id', labels, UNKNOWN_CLASS),
         ):
-            if one.get(key) not in known:
+            if _id(one, key) not in known:
                 problems.append(Problem(kind, where, f'{key} {one.get(key)!r}'))
                 break
         else:
