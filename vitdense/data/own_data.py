@@ -24,7 +24,7 @@ from .formats.mend import mend
 from .formats.records import Annotations, Record
 from .formats.split import split
 from .formats.write import write_coco, write_label_maps
-from .scratch import GRADIENT_NORM, initialize_heads, rate_for, set_rates
+from .scratch import GRADIENT_NORM, initialize_heads, rate_for, set_optimizer
 from .scratch import WARM_UP as SCRATCH_WARM_UP
 
 ITERATIONS = 2000  # that a training of few images takes at least, if that is not more than MOST_EPOCHS
@@ -296,8 +296,8 @@ def _rates(cfg: Config, batch: int, pretrained: bool) -> tuple[str, int]:
     base = (cfg.pop('auto_scale_lr', None) or {}).get('base_batch_size', 16)
     optimizer = cfg.optim_wrapper.optimizer
     if not pretrained:
-        initialize_heads(cfg.model)
-        set_rates(cfg, rate_for(batch))
+        initialize_heads(cfg)
+        set_optimizer(cfg, rate_for(batch))
         text = f'learning rate {optimizer.lr:.3g}, of a training from scratch with batch size {batch}'
         return text, SCRATCH_WARM_UP
     before, optimizer.lr = optimizer.lr, optimizer.lr * math.sqrt(batch / base)

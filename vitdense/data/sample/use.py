@@ -15,7 +15,7 @@ from mmengine.utils import digit_version
 from ...config.settings import LOADERS
 from ...config.tree import dicts, name_of, set_annotations
 from ...errors import UserError
-from ..scratch import initialize_heads, set_rates
+from ..scratch import initialize_heads, set_optimizer
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
 
@@ -32,8 +32,8 @@ class Schedule(NamedTuple):
     warm_up: int
 
 
-BOXES = Schedule(batch=4, iterations=360, rate=6e-4, warm_up=150)
-REGIONS = Schedule(batch=4, iterations=400, rate=6e-4, warm_up=150)
+BOXES = Schedule(batch=4, iterations=320, rate=6e-4, warm_up=100)
+REGIONS = Schedule(batch=4, iterations=400, rate=6e-4, warm_up=100)
 LABELS = Schedule(batch=8, iterations=900, rate=7e-4, warm_up=50)
 DILATED = Schedule(batch=8, iterations=700, rate=7e-4, warm_up=50)  # DeepLabv3, whose convolutions take long
 CROP = 64  # pixels of a segmentor's side: the smaller, the more iterations in the same time
@@ -65,7 +65,7 @@ def use_sample_data(cfg: Config) -> None:
     _set_sizes(cfg, CROP if segments else SIZE)
     if 'roi_head' in cfg.model:
         cfg.model.train_cfg.rcnn.sampler.num = REGIONS_PER_IMAGE
-    initialize_heads(cfg.model)
+    initialize_heads(cfg)
     _set(cfg, _schedule(cfg.model))
 
 
@@ -197,7 +197,7 @@ def _set(cfg: Config, schedule: Schedule) -> None:
     cfg.train_cfg = dict(
         type='mmengine.runner.IterBasedTrainLoop', max_iters=schedule.iterations, val_interval=every
     )
-    set_rates(cfg, schedule.rate)
+    set_optimizer(cfg, schedule.rate)
     if 'auto_scale_lr' in cfg:
         cfg.auto_scale_lr.base_batch_size = schedule.batch
     cosine = dict(type='mmengine.optim.CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)
