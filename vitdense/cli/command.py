@@ -228,6 +228,8 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
     cfg = load_config(args.config)
     check_variables(cfg)
     options = dict(args.cfg_options)
+    if getattr(args, 'freeze', None) is not None:
+        options.setdefault('model.backbone.frozen_stages', args.freeze)
     if arch := _arch(cfg, args.arch, options):
         check_arguments(cfg)  # of the variant before
         set_arch(cfg, arch)

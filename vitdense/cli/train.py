@@ -45,6 +45,12 @@ def main() -> None:
     )
     p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
     p.add_argument(
+        '--freeze',
+        type=not_negative,
+        metavar='N',
+        help='keep the first stages of the backbone as they are: 0 its stem, N its stem and N stages',
+    )
+    p.add_argument(
         '--epochs', type=positive, metavar='N', help='with --data: how often each image is trained on'
     )
     p.add_argument('--batch', type=positive, metavar='N', help='with --data: images of a training step')

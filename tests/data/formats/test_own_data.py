@@ -15,7 +15,7 @@ FORMATS = dict(
     voc=drawn.voc,
     labelme=lambda folder: drawn.labelme(folder) if folder.mkdir() is None else None,
 )
-QUICK = ['--epochs', 4, '--batch', 4, '--size', 64]
+QUICK = ['--epochs', 2, '--batch', 2, '--size', 64]
 
 
 def files(folder):
@@ -23,7 +23,7 @@ def files(folder):
 
 
 def test_five_formats_train_the_same_weights(call_tool, tmp_path):
-    """Bit for bit after twelve iterations, with the same lines, and nothing written into the folders."""
+    """Bit for bit after ten iterations, with the same lines, and nothing written into the folders."""
     found = {}
     config = workplace(tmp_path) / 'tiny.py'
     for name, make in FORMATS.items():
@@ -33,7 +33,7 @@ def test_five_formats_train_the_same_weights(call_tool, tmp_path):
         code, out, err = call_tool('train', config, '--data', folder, '--work-dir', work_dir, *QUICK)
         assert code == 0, err
         assert files(folder) == before
-        weights = torch.load(work_dir / 'epoch_4.pth', weights_only=False)['state_dict']
+        weights = torch.load(work_dir / 'epoch_2.pth', weights_only=False)['state_dict']
         said = ('classes', 'labels', 'images', 'rate', 'maps')
         lines = [line for line in out.splitlines() if line.strip().startswith(said)]
         assert len(lines) >= len(said)
@@ -115,8 +115,8 @@ def test_the_dumped_config_is_that_run(call_tool, tmp_path):
     assert code == 0, err
     assert '3 classes (circle, square, triangle)' in out
     cfg = Config.fromfile(mine)
-    assert cfg.train_cfg.max_epochs == 4
-    assert cfg.train_dataloader.batch_size == 4
+    assert cfg.train_cfg.max_epochs == 2
+    assert cfg.train_dataloader.batch_size == 2
     assert 'from .tiny import *' in mine.read_text()
 
 
@@ -128,3 +128,26 @@ def test_check_data_exits_1_where_something_is_left_out(call_tool, tmp_path):
     code, out, _ = call_tool('check_data', config, '--data', folder)
     assert code == 1
     assert 'labels/photo-a.txt: line 4' in out
+
+
+def test_a_run_goes_on_from_a_checkpoint_of_other_classes(call_tool, tmp_path):
+    """With the rows of equal classes, frozen stages, and the learning rate of a pretrained backbone."""
+    config, folder = workplace(tmp_path) / 'tiny.py', drawn.coco(tmp_path / 'data')
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    options = ['--data', folder, *QUICK]
+    assert call_tool('train', config, *options, '--work-dir', first, '--classes', 'square,triangle')[0] == 0
+    more = ['--init', first / 'epoch_2.pth', '--freeze', 1, '--work-dir', second]
+    code, out, err = call_tool('train', config, *options, *more)
+    assert code == 0, err
+    assert 'from scratch' not in out
+    cfg = Config.fromfile(second / 'tiny.py')
+    assert cfg.model.backbone.frozen_stages == 1
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1e-4 * (2 / 16) ** 0.5)
+    before, after = (
+        torch.load(run / 'epoch_2.pth', weights_only=False)['state_dict'] for run in (first, second)
+    )
+    stem = [
+        key for key in before if key.startswith('backbone.stem') and 'running' not in key and 'num' not in key
+    ]
+    assert stem
+    assert all(torch.equal(before[key], after[key]) for key in stem)

@@ -32,7 +32,7 @@ class Schedule(NamedTuple):
     warm_up: int
 
 
-BOXES = Schedule(batch=4, iterations=320, rate=6e-4, warm_up=100)
+BOXES = Schedule(batch=4, iterations=340, rate=6e-4, warm_up=100)
 REGIONS = Schedule(batch=4, iterations=400, rate=6e-4, warm_up=100)
 LABELS = Schedule(batch=8, iterations=900, rate=7e-4, warm_up=50)
 DILATED = Schedule(batch=8, iterations=700, rate=7e-4, warm_up=50)  # DeepLabv3, whose convolutions take long
