@@ -359,7 +359,12 @@ def test_two_processes_split_a_batch_and_report_once(tmp_path):
 
 def test_a_terminal_shows_bars_and_gets_its_cursor_back_after_an_interrupt(tmp_path):
     workplace(tmp_path)
-    options = ['train_cfg.max_iters=60', 'train_cfg.val_interval=2', *BRIEF[1:]]
+    options = [
+        'train_cfg.max_iters=60',
+        'train_cfg.val_interval=2',
+        'val_dataloader.batch_size=1',
+        *BRIEF[1:],
+    ]
     child, terminal = pty.fork()
     if child == 0:  # the new process, whose terminal it is
         os.chdir(tmp_path)

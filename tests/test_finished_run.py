@@ -68,7 +68,7 @@ optimizer  AdamW, learning rate 0\.005, weight decay 0 to 0\.0001
      rate  5e-05 at first, 0\.005 at iteration 2, [\d.e-]+ at last
    scored  warning: 56 of the 80 images that the evaluator scores are not loaded: .+
    memory  about \d\.\d GiB for batch size 4, this device has .+
-   images  val 128 × 128 \(H × W after the pipeline, 1 sample\)
+   images  val 97 × 128 to 128 × 128 \(H × W after the pipeline, 13 samples\)
 """
     pace = r'\d+\.\d\d s/it  eta \d:\d\d:\d\d  '
     progress = rf"""(?:    train  \d+/20  {pace}loss .+

@@ -76,7 +76,7 @@ def test_a_sound_run_passes_and_is_not_started(check, tmp_path):
     assert all(name in found['labels'] for name in sample.CLASSES)
     train, val = re.findall(r'^ *images  (.*)$', out, re.MULTILINE)
     assert train == 'train 128 × 128 (H × W after the pipeline, 32 samples)'
-    assert val == 'val 128 × 128 (H × W after the pipeline, 1 sample)'
+    assert val == 'val 97 × 128 to 128 × 128 (H × W after the pipeline, 13 samples)'
     assert found['maps'] == '8 channels at 1/4, 16 channels at 1/8, 24 channels at 1/16, 32 channels at 1/32'
     assert re.fullmatch(r'about \d\.\d GiB for batch size 4, .* \d+\.\d GiB', found['memory'])
     assert not list(tmp_path.rglob('*.pth'))

@@ -29,7 +29,7 @@ def main(command: str | None = None) -> None:
     if command is None:
         import argparse
 
-        lines = '\n'.join(f'  {name:<12}{what}' for name, what in COMMANDS.items())
+        lines = '\n'.join(f'  {name:<14}{what}' for name, what in COMMANDS.items())
         p = argparse.ArgumentParser(
             prog='vitdense',
             usage='vitdense COMMAND …',

@@ -27,7 +27,7 @@ class CalibrateHook(Hook):
     classes are the small differences between them. A run that is resumed is not calibrated again.
     """
 
-    priority = 'VERY_HIGH'
+    priority = 'LOWEST'  # after the preflight check, which says what is wrong with the model
 
     def before_train(self, runner: Runner) -> None:
         """Calibrate, if no iteration has been trained."""
