@@ -51,7 +51,12 @@ def test_five_formats_train_the_same_weights(call_tool, tmp_path):
 @pytest.mark.parametrize(
     ('config', 'make', 'score'),
     [
-        ('mask_rcnn_dualtoken_vit', lambda folder: drawn.yolo(folder, polygons=True), 'segm mAP'),
+        pytest.param(
+            'mask_rcnn_dualtoken_vit',
+            lambda folder: drawn.yolo(folder, polygons=True),
+            'segm mAP',
+            marks=pytest.mark.nightly,
+        ),
         ('pspnet_dualtoken_vit', drawn.label_maps, 'mIoU'),
     ],
 )
