@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
-from shrunk_configs import SIDE, by_epoch, by_iteration, dicts, own, put_on_sample, shipped, traced
+from shrunk_configs import SIDE, by_epoch, by_iteration, own, put_on_sample, shipped, traced
 from torch import nn
+
+from vitdense.config.tree import dicts
 
 
 class Case(NamedTuple):

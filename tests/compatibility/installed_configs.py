@@ -23,10 +23,11 @@ import mmdet.utils
 import mmseg.utils
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from shrunk_configs import by_epoch, by_iteration, dicts, put_on_sample
+from shrunk_configs import by_epoch, by_iteration, put_on_sample
 from small_backbones import SMALL
 
 import vitdense
+from vitdense.config.tree import dicts
 
 # what these configs need is not here: compiled ops, other libraries, weights, data of another kind
 ELSEWHERE = re.compile(

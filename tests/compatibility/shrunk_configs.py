@@ -12,6 +12,7 @@ from small import ARCH, CONFIGS
 from vitdense.config.lint import arguments
 from vitdense.config.read import leaves
 from vitdense.config.settings import LOADERS, RUNNER_KEYS
+from vitdense.config.tree import dicts
 from vitdense.data.sample import CLASSES, SEG_CLASSES, SEG_PALETTE, THING_PALETTE, root
 
 READ = arguments(Runner).names | RUNNER_KEYS | {'auto_scale_lr'}
@@ -91,16 +92,6 @@ def _resize(node, side):
         node.scales = [(side, side)]
     if 'border' in node:
         node.border = (-side // 2, -side // 2)
-
-
-def dicts(node):
-    """Every dict in a tree of dicts and lists."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from dicts(child)
 
 
 def by_epoch(cfg, epochs=2):

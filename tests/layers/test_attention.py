@@ -1,4 +1,4 @@
-"""Attention whose queries are shared out to threads is the same attention, and has the same gradients."""
+"""Attention whose queries are split over threads is the same attention, and has the same gradients."""
 
 import pytest
 import torch

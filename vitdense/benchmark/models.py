@@ -16,7 +16,7 @@ from ..complexity import Cost, cost, model_cost
 from ..config.read import load_config
 from ..engine.precision import autocast_networks
 from ..errors import UserError
-from ..preflight.untouched import in_mode
+from ..model_state import in_mode
 from .files import exported, is_exported
 from .setting import RunSetting
 

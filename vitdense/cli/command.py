@@ -14,6 +14,7 @@ from .launch import LAUNCHERS
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from rich.console import Console
 
     from ..data.own_data import OwnData
 
@@ -206,6 +207,17 @@ def read_data(args: argparse.Namespace) -> 'OwnData | None':
     from ..data.own_data import read_own_data
 
     return read_own_data(args.data, args.classes)
+
+
+def place_data(cfg: 'Config', data: 'OwnData', folder: Path, console: 'Console') -> None:
+    """Write the files of `--data` into a folder, name them in the config, and say what was decided."""
+    from ..console import say_finding
+    from ..data.own_data import name_files, write_own_data
+    from ..engine.processes import on_main_process
+
+    name_files(cfg, on_main_process(lambda: write_own_data(data, folder)))
+    for line in data.lines:
+        say_finding(console, line)
 
 
 def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | None' = None) -> 'Config':

@@ -5,7 +5,7 @@ import contextlib
 from pathlib import Path
 
 from ..errors import UserError
-from .command import model_parser, prepare, read_data, run
+from .command import model_parser, place_data, prepare, read_data, run
 from .launch import join
 
 
@@ -25,8 +25,7 @@ def _test(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from ..config.settings import LOADERS
-    from ..console import make_console, say_finding
-    from ..data.own_data import name_files, write_own_data
+    from ..console import make_console
     from ..dials import DialSetting, dials_table, sweep
     from ..engine.faults import faults_as_errors
     from ..engine.precision import FuseHook, check_precision, compile_parts
@@ -53,9 +52,7 @@ def _test(args: argparse.Namespace) -> None:
 
     console = make_console()
     if data:
-        name_files(cfg, on_main_process(lambda: write_own_data(data, folder / 'annotations')))
-        for line in data.lines:
-            say_finding(console, line)
+        place_data(cfg, data, folder / 'annotations', console)
     runner = VitdenseRunner.from_cfg(cfg)
     runner.register_hook(FuseHook())
     if args.compile:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PreflightPassed, UserError
-from .command import model_parser, not_negative, positive, prepare, read_data, run
+from .command import model_parser, not_negative, place_data, positive, prepare, read_data, run
 from .launch import join
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def _train(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from ..config.settings import LOADERS
-    from ..console import make_console, say_finding
-    from ..data.own_data import name_files, write_own_data
+    from ..console import make_console
     from ..engine.faults import faults_as_errors
     from ..engine.precision import check_precision, compile_parts
     from ..engine.processes import on_main_process, unsharded, unwrapped
@@ -114,9 +113,7 @@ def _train(args: argparse.Namespace) -> None:
 
     console = make_console()
     if data:
-        name_files(cfg, on_main_process(lambda: write_own_data(data, folder / 'annotations')))
-        for line in data.lines:
-            say_finding(console, line)
+        place_data(cfg, data, folder / 'annotations', console)
     runner = _runner_class(cfg).from_cfg(cfg)
     if args.compile:
         compile_parts(unwrapped(runner))
@@ -138,20 +135,17 @@ def _train(args: argparse.Namespace) -> None:
 def _dump_config(args: argparse.Namespace, cfg: 'Config', data: 'OwnData | None') -> None:
     from ..config.changes import config_of_changes
     from ..config.read import load_config
-    from ..console import make_console, say, say_finding
-    from ..data.own_data import name_files, write_own_data
+    from ..console import make_console, say
 
     file = args.dump_config
     if data is None:
         raise UserError('--dump-config goes with --data, of which it writes the config')
     if file.suffix != '.py' or file.exists():
         raise UserError(f'--dump-config {file}: expected the name of a new file, such as my_config.py')
-    name_files(cfg, write_own_data(data, file.parent / f'{file.stem}_annotations'))
+    console = make_console()
+    place_data(cfg, data, file.parent / f'{file.stem}_annotations', console)
     heading = f'{Path(args.config).stem} on {", ".join(map(str, args.data))}: `vitdense train {file}`.'
     file.write_text(config_of_changes(load_config(args.config), cfg, file, heading), encoding='utf-8')
-    console = make_console()
-    for line in data.lines:
-        say_finding(console, line)
     say(console, 'written', f'{file}, {file.stem}_annotations/')
 
 

@@ -20,6 +20,13 @@ def name_of(part: dict) -> str:
     return (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
 
 
+def in_pixels(size: Any) -> bool:
+    """Not a part of the image, as a relative crop's and the scale of a random crop of its area are."""
+    if isinstance(size, (list, tuple)):
+        return bool(size) and all(map(in_pixels, size))
+    return isinstance(size, (int, float)) and size > 1
+
+
 def set_annotations(evaluator: Any, file: str) -> None:
     """Set the annotation file of those metrics that read one, in place."""
     for metric in dicts(evaluator):

@@ -15,7 +15,7 @@ import numpy as np
 from mmengine.config import Config
 
 from ..config.settings import LOADERS
-from ..config.tree import dicts, set_annotations
+from ..config.tree import dicts, in_pixels, set_annotations
 from ..console import plural
 from ..errors import UserError
 from ..findings import Finding, Kind, Level, first_few
@@ -213,7 +213,8 @@ def _sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[str
         return
     most = max(scales[0]), min(scales[0])
     factor = size / most[1] if size else min(1.0, max(longer / most[0], shorter / most[1]))
-    if 'crop_size' in str(cfg.train_dataloader) and not size:
+    crops = any('crop_size' in part for part in dicts(cfg.train_dataloader))
+    if crops and not size:
         factor = min(1.0, shorter / most[1])
     if abs(factor - 1) > 1e-9:
         scaled_sizes(cfg, factor)
@@ -229,7 +230,7 @@ def scaled_sizes(cfg: Config, factor: float) -> None:
     parts += [hook.get('switch_pipeline') for hook in cfg.get('custom_hooks') or ()]
     for part in dicts(parts):
         for key in ('scale', 'img_scale', 'scales', 'random_size_range', 'crop_size', 'size'):
-            if key in part and _in_pixels(part[key]):
+            if key in part and in_pixels(part[key]):
                 part[key] = _times(part[key], factor, 32 if key in ('crop_size', 'size') else 1)
     for part in dicts(cfg.model):
         if part.get('mode') == 'slide':
@@ -241,12 +242,6 @@ def _times(size: Any, factor: float, step: int) -> Any:
     if isinstance(size, (list, tuple)):
         return type(size)(_times(one, factor, step) for one in size)
     return max(step, round(size * factor / step) * step)
-
-
-def _in_pixels(size: Any) -> bool:
-    if isinstance(size, (list, tuple)):
-        return bool(size) and all(map(_in_pixels, size))
-    return isinstance(size, (int, float)) and size > 1
 
 
 def _schedule(cfg: Config, found: Annotations, wanted: Wanted) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..data.reproducible import SampleId, seeded
+from ..model_state import unlearned
 from .processes import unwrapped
 
 IMAGES = 16
@@ -34,15 +35,11 @@ class CalibrateHook(Hook):
         if runner.iter > 0:
             return
         model = unwrapped(runner)
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        with ExitStack() as hooks, torch.no_grad(), seeded(runner.seed):
+        with ExitStack() as hooks, unlearned(model), torch.no_grad(), seeded(runner.seed):
             for layer in layers(model):
                 hooks.callback(layer.register_forward_hook(_Calibration()).remove)
-            model.train()
             data = model.data_preprocessor(_batch(runner.train_dataloader), True)
             model(**data, mode='loss')
-        for name, buffer in model.named_buffers():  # of batch norms, which have seen a batch more
-            buffer.copy_(buffers[name])
 
 
 def layers(model: nn.Module) -> Iterator[nn.Conv2d | nn.Linear]:

@@ -17,8 +17,8 @@ from ..engine.processes import unwrapped
 from ..engine.resume import final_iteration, iteration_by_epochs
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import accumulated_batches, is_resuming, optim_wrappers, param_schedulers
+from ..model_state import in_mode
 from ..weights import Start, named_files
-from .untouched import in_mode
 
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 

@@ -16,7 +16,7 @@ from ..data.reproducible import seeded
 from ..engine.precision import exact_networks
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level
-from .step import unlearned
+from ..model_state import unlearned
 
 IMAGES, SIDE = 2, 128
 ROUNDS = 3

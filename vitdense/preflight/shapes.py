@@ -12,8 +12,8 @@ from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
 from ..errors import UserError
 from ..findings import Finding, Level
+from ..model_state import in_mode
 from ..trial import trial
-from .untouched import in_mode
 
 SIZE = (256, 320)  # (H, W) of the image that is sent through: small, and what common strides divide
 

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,8 +17,8 @@ from ..errors import UserError
 from ..findings import Finding, Level, first_few
 from ..memory import peak_memory
 from ..mmengine_internals import optim_context
+from ..model_state import unlearned
 from ..trial import trial
-from .untouched import in_mode
 
 IMAGES = 2  # enough for a batch norm, and few enough for any machine
 TRIES = 8  # at batches, before it is said that nothing is learned
@@ -87,22 +86,6 @@ def _loss(runner: Runner, model: Any, data: Any) -> Tensor:
         ready = model.data_preprocessor(data, True)
         losses = model(**ready, mode='loss') if isinstance(ready, dict) else model(*ready, mode='loss')
         return model.parse_losses(losses)[0]
-
-
-@contextmanager
-def unlearned(model: nn.Module) -> Iterator[None]:
-    """A model in training, which afterwards has its buffers and its mode as they were, and no gradients."""
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        with in_mode(model, training=True):
-            yield
-    finally:
-        for parameter in model.parameters():
-            parameter.grad = None
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                if name in buffers:
-                    buffer.copy_(buffers[name])
 
 
 def _one_value(model: nn.Module, error: UserError, batch: int) -> str:

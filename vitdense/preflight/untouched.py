@@ -33,17 +33,6 @@ def untouched(model: nn.Module, *datasets: Any) -> Iterator[None]:
             vars(one).update(memory)
 
 
-@contextmanager
-def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """A model in training or in evaluation, and afterwards in the mode that it was in."""
-    before = model.training
-    model.train(training)
-    try:
-        yield
-    finally:
-        model.train(before)
-
-
 def _is_memory(key: str, value: Any) -> bool:
     return key not in OF_TORCH and isinstance(value, MEMORY)
 

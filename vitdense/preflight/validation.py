@@ -15,9 +15,9 @@ from ..data.unreadable import UnreadableFile
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level, first_few
 from ..mmengine_internals import optim_context, param_schedulers
+from ..model_state import in_mode
 from ..trial import trial
 from .data import image_sizes, size_of
-from .untouched import in_mode
 
 BATCH = 4  # images of the validation that are tried together
 CANDIDATES = 16  # of which they are taken, so that their sizes differ if they do

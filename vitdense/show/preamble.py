@@ -19,7 +19,7 @@ from ..engine.precision import is_compiled
 from ..engine.processes import unwrapped
 from ..findings import first_few
 from ..mmengine_internals import accumulated_batches, checkpoint_source, is_resuming, optim_wrappers
-from ..preflight.untouched import in_mode
+from ..model_state import in_mode
 from ..weights import named_files
 
 

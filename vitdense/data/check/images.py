@@ -24,6 +24,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from rich.progress import Progress
 
 from ...findings import Kind, Level
+from ..formats.files import SIDEWAYS
 
 MISSING = Kind('missing images')
 UNREADABLE = Kind('unreadable images')
@@ -36,7 +37,6 @@ TRANSPARENT = Kind('images with transparency', 'OpenCV shows what it hides', lev
 
 Warned = tuple[Kind, str, str]  # what it is, what came, what was expected
 
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 LARGEST = 1 << 30  # pixels that OpenCV decodes
 BLACK = 32  # of 256
 

@@ -6,7 +6,7 @@
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,16 @@ DEPTH = 2  # folders below the given one in which a file is looked for
 NAN = float('nan')
 
 
-def recognised(folder: Path) -> bool:
-    """Whether a file below has COCO's three lists."""
-    return bool(_files(folder))
+def read(folder: Path) -> Annotations | None:
+    """Read every file with COCO's three lists; one whose name says no split belongs to 'all'.
 
-
-def read(folder: Path) -> Annotations:
-    """Read every file of annotations; one whose name says no split belongs to 'all'.
+    None, if there is no such file.
 
     Raises:
         UserError: two files have other categories, or a file has none.
     """
-    wholes = _files(folder)
+    if not (wholes := _files(folder)):
+        return None
     classes = _classes(wholes)
     found = Annotations('COCO', classes, {})
     index = ImageIndex(folder)
@@ -72,17 +70,16 @@ def _classes(wholes: dict[Path, dict]) -> list[str]:
     headings: set[Any] = set()
     for file, whole in wholes.items():
         names = _names(whole)
-        for _key, name in names.items():
-            if names and name in lists.setdefault(file, []):
-                raise UserError(f'{file}: two categories are called {name!r}')
-            lists[file].append(name)
+        lists[file] = list(names.values())
+        if not names:
+            raise UserError(f'{file}: has no categories')
+        if twice := [name for name, times in Counter(lists[file]).items() if times > 1]:
+            raise UserError(f'{file}: two categories are called {twice[0]!r}')
         ids = {_id(one, 'category_id') for one in whole['annotations'] if isinstance(one, dict)}
         used |= {name for key, name in names.items() if key in ids}
         headings |= {
             _id(one, 'supercategory') for one in _entries(whole) if one.get('supercategory') != one['name']
         }
-        if not names:
-            raise UserError(f'{file}: has no categories')
     (first, listed), *others = lists.items()
     for file, different in others:
         if different != listed:

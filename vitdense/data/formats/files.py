@@ -5,12 +5,12 @@ from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from .records import SUFFIXES, split_of
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
-ORIENTATION = 0x0112
+ORIENTATION = ExifTags.Base.Orientation
 
 
 class ImageIndex:

@@ -1,6 +1,7 @@
 """What a folder holds, whatever the format."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import UserError
@@ -47,11 +48,8 @@ def read_folder(folder: Path) -> Annotations:
     """
     if not folder.is_dir():
         raise UserError(f'--data {folder}: no such folder')
-    for kind in FORMATS:
-        if kind.recognised(folder):
-            found = kind.read(folder)
-            break
-    else:
+    found = next(filter(None, (form.read(folder) for form in FORMATS)), None)
+    if found is None:
         raise UserError(f'--data {folder}: no annotations in a known format. Expected one of:\n{EXPECTED}')
     for records in found.splits.values():
         records.sort(key=lambda record: (record.image.name, record.image))
@@ -63,8 +61,6 @@ def read_folder(folder: Path) -> Annotations:
 
 def _joined(first: Annotations, other: Annotations) -> Annotations:
     """`other` with the labels of `first`, after it."""
-    from dataclasses import replace
-
     labels = [first.classes.index(name) for name in other.classes]
     for split, records in other.splits.items():
         for record in records:

@@ -1,6 +1,5 @@
 """A dataset of its own, in one of three formats: images are copied, annotations written anew."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from ...errors import UserError
 from .label_maps import UNLABELLED, labels_of
 from .problems import CROWDS, SEVERAL_PARTS, Problem
 from .records import Annotations, Record
-from .write import coco_dict, run_lengths
+from .write import coco_dict, dump_json, run_lengths
 
 BACKGROUND = 'background'
 
@@ -38,10 +37,7 @@ def _coco(found: Annotations, out: Path) -> None:
     for split, records in found.splits.items():
         place = out / ('images' if split == 'all' else split)
         copies = [Record(copy, record.size, record.instances) for record, copy in _copied(records, place)]
-        file = out / 'annotations' / f'instances_{split}.json'
-        file.parent.mkdir(parents=True, exist_ok=True)
-        whole = coco_dict(copies, found.classes, place)
-        file.write_text(json.dumps(whole, ensure_ascii=False), encoding='utf-8')
+        dump_json(out / 'annotations' / f'instances_{split}.json', coco_dict(copies, found.classes, place))
 
 
 def _yolo(found: Annotations, out: Path) -> None:

@@ -50,20 +50,19 @@ class Named(NamedTuple):
     colour: tuple[int, int, int] | None
 
 
-def recognised(folder: Path) -> bool:
-    """Whether there is a folder of images and one of label maps beside it."""
-    return next(_pairs_of_folders(folder), None) is not None
-
-
-def read(folder: Path) -> Annotations:
+def read(folder: Path) -> Annotations | None:
     """Read the sizes of all images, and the values of all maps.
+
+    None, if no folder of images has one of label maps beside it.
 
     Raises:
         UserError: values and classes do not fit each other, or there is no map.
     """
+    if not (pairs := list(_pairs_of_folders(folder))):
+        return None
     found = Annotations('label maps', [], {})
     counts: Counter[Value] = Counter()
-    for images, maps in _pairs_of_folders(folder):
+    for images, maps in pairs:
         by_stem = {path.stem: path for path in image_files(maps)}
         for image in image_files(images):
             where = str(image.relative_to(folder))

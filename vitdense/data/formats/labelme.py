@@ -25,18 +25,16 @@ CIRCLE = 32  # corners of the polygon that a circle becomes
 KINDS = ('polygon', 'rectangle', 'circle', 'mask')
 
 
-def recognised(folder: Path) -> bool:
-    """Whether a JSON file below has LabelMe's list of shapes."""
-    return next(_files(folder), None) is not None
+def read(folder: Path) -> Annotations | None:
+    """Read every JSON file with shapes; classes are in the order of their names, folders say the splits.
 
-
-def read(folder: Path) -> Annotations:
-    """Read every JSON file; classes are in the order of their names, and folders say the splits.
+    None, if there is no such file.
 
     Raises:
         UserError: no file has a shape with an area.
     """
-    wholes = dict(_files(folder))
+    if not (wholes := dict(_files(folder))):
+        return None
     labels = {one.get('label') for whole in wholes.values() for one in _shapes(whole) if _kind(one) in KINDS}
     classes = sorted(label for label in labels if isinstance(label, str) and label)
     if not classes:

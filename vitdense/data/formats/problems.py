@@ -9,13 +9,11 @@ from ...findings import Kind, Level
 
 MISSING_IMAGE = Kind('annotated images that are not there')
 UNREADABLE_IMAGE = Kind('images whose size cannot be read')
-TWO_OF_ONE_NAME = Kind('images of one stem', 'the labels are read for each', level=Level.WARNING)
 ANNOTATED_TWICE = Kind('images that are annotated twice', 'the first annotations are kept')
 OTHER_SIZE = Kind('annotations of another size than the image')
 TURNED = Kind(
     'images that an EXIF tag turns', 'boxes of the stored pixels are turned, too', level=Level.WARNING
 )
-TURN_UNKNOWN = Kind('images that an EXIF tag turns', 'annotated as turned?', level=Level.WARNING)
 IN_NO_LIST = Kind('images in no list of ImageSets', level=Level.WARNING)
 TWO_SPLITS = Kind('images of two splits', 'they validate what was trained on', level=Level.WARNING)
 NOT_ANNOTATED = Kind('images without a label map', level=Level.WARNING)

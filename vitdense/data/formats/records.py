@@ -29,6 +29,7 @@ class Instance:
         that any of them can be negative or not finite.
     outline: polygons [x1, y1, x2, y2, …], or COCO's run lengths, or None where there is a box alone.
     crowd: a group, which is neither trained on nor scored as one object.
+    area: pixels, where the file says so.
     """
 
     label: int

@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,13 @@ CLOSE = 10  # bits of 64 that differ between two frames of one clip
 FRAME = re.compile(r'(.*?)(\d+)$')
 
 
+class Look(NamedTuple):
+    """By what two images are the same: the digest of the file, and its difference hash."""
+
+    digest: str
+    bits: int | None
+
+
 def split(found: Annotations) -> None:
     """Give every record to 'train', 'val' or 'test', in place.
 
@@ -27,14 +35,15 @@ def split(found: Annotations) -> None:
     """
     rest = [record for name in ('all', 'train') for record in found.splits.pop(name, [])]
     rest.sort(key=lambda record: (record.image.name, record.image))
+    looks = {record.image: look_of(record.image) for record in [*rest, *found.records]}
     if found.splits.get('val'):
         found.splits = dict(train=rest, **found.splits)
-        _warn_of_leaks(found)
+        _warn_of_leaks(found, looks)
         return
     if not rest:  # a test split alone
         return
-    groups = alike(rest)
-    chosen = _stratified(groups)
+    groups = alike(rest, looks)
+    chosen = _stratified(groups, looks)
     found.splits = dict(
         train=[one for group in groups if id(group) not in chosen for one in group],
         val=[one for group in groups if id(group) in chosen for one in group],
@@ -47,10 +56,10 @@ def split(found: Annotations) -> None:
     found.notes.append(
         note + (f'; {together} groups of images that look alike stay together' if together else '')
     )
-    _warn_of_leaks(found)
+    _warn_of_leaks(found, looks)
 
 
-def alike(records: list[Record]) -> list[list[Record]]:
+def alike(records: list[Record], looks: dict[Path, Look]) -> list[list[Record]]:
     """Groups of images with the same bytes, the same difference hash, or that follow each other in a clip."""
     parent = list(range(len(records)))
 
@@ -61,13 +70,12 @@ def alike(records: list[Record]) -> list[list[Record]]:
         return i
 
     first: dict[Hashable, int] = {}
-    hashes = [difference_hash(record.image) for record in records]
-    for i, (record, bits) in enumerate(zip(records, hashes, strict=True)):
-        for key in (_digest(record.image), bits):
+    for i, record in enumerate(records):
+        for key in looks[record.image]:
             if key is not None:
                 parent[top(i)] = top(first.setdefault(key, i))
     for one, other in _frames(records):
-        before, after = hashes[one], hashes[other]
+        before, after = (looks[records[i].image].bits for i in (one, other))
         if before is not None and after is not None and (before ^ after).bit_count() <= CLOSE:
             parent[top(other)] = top(one)
     groups: dict[int, list[Record]] = defaultdict(list)
@@ -87,8 +95,8 @@ def _frames(records: list[Record]) -> Iterator[tuple[int, int]]:
             yield i, after
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def look_of(path: Path) -> Look:
+    return Look(hashlib.sha256(path.read_bytes()).hexdigest(), difference_hash(path))
 
 
 def difference_hash(path: Path) -> int | None:
@@ -104,11 +112,11 @@ def difference_hash(path: Path) -> int | None:
     return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), 'big')
 
 
-def _stratified(groups: list[list[Record]]) -> set[int]:
+def _stratified(groups: list[list[Record]], looks: dict[Path, Look]) -> set[int]:
     """The groups that validate, by id (Sechidis et al., ECML 2011: the rarest class first)."""
-    order = sorted(groups, key=lambda group: min(_digest(record.image) for record in group))
+    order = sorted(groups, key=lambda group: min(looks[record.image].digest for record in group))
     kinds = {id(group): _classes(group) for group in groups}
-    total: Counter = Counter(kind for group in groups for kind in set(kinds[id(group)]))
+    total: Counter = Counter(kind for group in groups for kind in kinds[id(group)])
     images = sum(map(len, groups))
     chosen: set[int] = set()
     decided: set[int] = set()
@@ -122,7 +130,7 @@ def _stratified(groups: list[list[Record]]) -> set[int]:
             decided.add(id(group))
             if held[kind] < wanted and count + len(group) <= max(1, 2 * SHARE * images):
                 chosen.add(id(group))
-                held.update(set(kinds[id(group)]))
+                held.update(kinds[id(group)])
                 count += len(group)
     return chosen
 
@@ -133,12 +141,12 @@ def _classes(group: list[Record]) -> set[Hashable]:
     return labels or {None}
 
 
-def _warn_of_leaks(found: Annotations) -> None:
+def _warn_of_leaks(found: Annotations, looks: dict[Path, Look]) -> None:
     """Images that several splits share, by their bytes or by how they look."""
     where: dict[Hashable, tuple[str, Record]] = {}
     for name, records in found.splits.items():
         for record in records:
-            for key in (_digest(record.image), difference_hash(record.image)):
+            for key in looks[record.image]:
                 if key is None:
                     continue
                 before, other = where.setdefault(key, (name, record))

@@ -17,20 +17,20 @@ SETS = 'ImageSets/Main'
 NAN = float('nan')
 
 
-def recognised(folder: Path) -> bool:
-    """Whether an XML file below is an `annotation`."""
-    return any(_root(file) is not None for file in _files(folder)[:1])
-
-
-def read(folder: Path) -> Annotations:
+def read(folder: Path) -> Annotations | None:
     """Read every XML file; classes are in the order of their names. ImageSets or folders say the splits.
+
+    None, if the first is no `annotation`, or there is none.
 
     Raises:
         UserError: no file names an object.
     """
+    files = sorted(folder.rglob('*.xml'), key=lambda path: (path.name, path))
+    if not files or _root(files[0]) is None:
+        return None
     found = Annotations('Pascal VOC', [], {})
     trees = {}
-    for file in _files(folder):
+    for file in files:
         if (root := _root(file)) is None:
             found.problems.append(Problem(UNREADABLE_FILE, str(file.relative_to(folder)), 'no annotation'))
         else:
@@ -43,17 +43,12 @@ def read(folder: Path) -> Annotations:
     index = ImageIndex(folder)
     sets = _sets(folder)
     for file, root in trees.items():
-        folders = file.relative_to(folder).parts[:-1]
-        split = (sets.get(file.stem) if sets else split_of(folders)) or ('' if sets else 'all')
+        split = sets.get(file.stem) if sets else split_of(file.relative_to(folder).parts[:-1]) or 'all'
         if not split:
             found.problems.append(Problem(IN_NO_LIST, str(file.relative_to(folder)), 'left out'))
         elif record := _record(file, root, folder, index, found):
             found.splits.setdefault(split, []).append(record)
     return found
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.rglob('*.xml'), key=lambda path: (path.name, path))
 
 
 def _root(file: Path) -> ElementTree.Element | None:

@@ -54,7 +54,7 @@ def write_coco(found: Annotations, folder: Path, root: Path) -> dict[str, Path]:
     for split, records in found.splits.items():
         if records:
             files[split] = folder / f'instances_{split}.json'
-            _dump(files[split], coco_dict(records, found.classes, root))
+            dump_json(files[split], coco_dict(records, found.classes, root))
     return files
 
 
@@ -79,7 +79,7 @@ def write_label_maps(found: Annotations, folder: Path, root: Path) -> dict[str, 
             pairs.append(dict(image=_from(record.image, root), label_map=str(path.absolute())))
         if pairs:
             files[split] = folder / f'maps_{split}.json'
-            _dump(files[split], dict(classes=found.classes, pairs=pairs))
+            dump_json(files[split], dict(classes=found.classes, pairs=pairs))
     return files
 
 
@@ -92,6 +92,6 @@ def _from(path: Path, root: Path) -> str:
     return os.path.relpath(path, root) if path.is_relative_to(root) else str(path.absolute())
 
 
-def _dump(file: Path, whole: Any) -> None:
+def dump_json(file: Path, whole: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(whole, ensure_ascii=False), encoding='utf-8')

@@ -29,15 +29,10 @@ class _Malformed(Exception):
         self.kind = kind
 
 
-def recognised(folder: Path) -> bool:
-    """Whether there is a file of classes, or of settings that names classes, beside labels as text."""
-    if _settings_file(folder):
-        return True
-    return bool(_class_file(folder)) and any(_label_file(image).is_file() for image in _images(folder))
-
-
-def read(folder: Path) -> Annotations:
+def read(folder: Path) -> Annotations | None:
     """Read the labels of every image; without settings, folders say the splits.
+
+    None, if there are neither settings nor, beside labels as text, a file of classes.
 
     Raises:
         UserError: the settings cannot be read, name no classes, or a folder that is not there.
@@ -45,11 +40,15 @@ def read(folder: Path) -> Annotations:
     if file := _settings_file(folder):
         settings = _load(file)
         classes, splits = _names(file, settings.get('names')), _splits(file, settings)
-    else:
-        classes = [line.strip() for line in _lines(_class_file(folder)) if line.strip()]
+    elif (file := _class_file(folder)) and (images := list(_images(folder))):
+        if not any(_label_file(image).is_file() for image in images):
+            return None
+        classes = [line.strip() for line in _lines(file) if line.strip()]
         splits = {}
-        for image in _images(folder):
+        for image in images:
             splits.setdefault(split_of(image.relative_to(folder).parts[:-1]) or 'all', []).append(image)
+    else:
+        return None
     found = Annotations('YOLO', classes, {})
     lengths: set[int] = set()
     for split, images in splits.items():
@@ -122,11 +121,7 @@ def _listed(file: Path, settings: dict, place: str) -> list[Path]:
             f'{file}: {place}: no such folder, looked for at {", ".join(map(str, dict.fromkeys(tried)))}'
         )
     if found.is_dir():
-        return [
-            image
-            for root in [found, *sorted(p for p in found.rglob('*') if p.is_dir())]
-            for image in image_files(root)
-        ]
+        return list(_images(found))
     return [_beside(found, Path(line.strip())) for line in _lines(found) if line.strip()]
 
 
@@ -137,6 +132,7 @@ def _beside(listing: Path, image: Path) -> Path:
 
 
 def _images(folder: Path) -> Iterator[Path]:
+    """Those of a folder and of the folders below it."""
     for root in [folder, *sorted(path for path in folder.rglob('*') if path.is_dir())]:
         yield from image_files(root)
 
@@ -207,5 +203,5 @@ def _instance(line: str, size: tuple[int, int], classes: int, lengths: set[int])
     return Instance(int(label), hull(points), [points])
 
 
-def _lines(file: Path | None) -> list[str]:
-    return file.read_text(encoding='utf-8-sig').splitlines() if file else []
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding='utf-8-sig').splitlines()

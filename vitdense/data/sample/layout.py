@@ -131,18 +131,18 @@ def _draw(places, split, index):
     _link(picture, places.copies / name)
     height, width = scene.seen.shape
     image = dict(id=image_id, file_name=picture.name, height=height, width=width, license=1)
-    return image, annotate(scene, image_id, 1)
+    return image, annotate(scene, image_id)
 
 
-def annotate(scene, image_id, first_id):
-    """The COCO annotations of a scene's things, each of what is seen of it; ids count up from `first_id`."""
+def annotate(scene, image_id):
+    """The COCO annotations of a scene's things, each of what is seen of it; ids count up from 1."""
     annotations = []
     for number, (kind, crowd) in enumerate(scene.things, 1):
         mask = (scene.seen == number).astype(np.uint8)
         x, y, width, height = cv2.boundingRect(mask)
         annotations.append(
             dict(
-                id=first_id + number - 1,
+                id=number,
                 image_id=image_id,
                 category_id=CATEGORY_IDS[kind],
                 bbox=[float(x), float(y), float(width), float(height)],

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.utils import digit_version
 
 from ...config.settings import LOADERS
-from ...config.tree import dicts, name_of, set_annotations
+from ...config.tree import dicts, in_pixels, name_of, set_annotations
 from ...errors import UserError
 from ..scratch import initialize_heads, set_optimizer
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
@@ -99,14 +99,14 @@ def _resize(part: dict, crop: int, padded: int) -> None:
         padded: the side of what is padded.
     """
     for key in ('scale', 'img_scale', 'scales', 'random_size_range'):
-        if _in_pixels(part.get(key)):
+        if in_pixels(part.get(key)):
             several = key in ('scales', 'random_size_range')
             part[key] = _scaled(part[key]) if several or _nested(part[key]) else (SIZE, SIZE)
     for key, side in (('crop_size', crop), ('size', padded)):
-        if _in_pixels(part.get(key)):
+        if in_pixels(part.get(key)):
             part[key] = (side, side)
     for key in ('height', 'width'):
-        if _in_pixels(part.get(key)):
+        if in_pixels(part.get(key)):
             part[key] = padded
     for key in ('size_divisor', 'pad_size_divisor'):
         if part.get(key):
@@ -133,13 +133,6 @@ def _pair(size: Any) -> Any:
 
 def _nested(size: Any) -> bool:
     return isinstance(size, (list, tuple)) and any(isinstance(one, (list, tuple)) for one in size)
-
-
-def _in_pixels(size: Any) -> bool:
-    """Not a part of the image, as a relative crop's and the scale of a random crop of its area are."""
-    if isinstance(size, (list, tuple)):
-        return bool(size) and all(map(_in_pixels, size))
-    return isinstance(size, (int, float)) and size > 1
 
 
 def _schedule(model: Any) -> Schedule:
