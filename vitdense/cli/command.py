@@ -269,7 +269,7 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
 
 def _pretrained(cfg: 'Config', args: argparse.Namespace) -> bool:
     """Whether the backbone starts from weights that the command line or the config names."""
-    named = any(getattr(args, option, None) for option in ('weights', 'init', 'resume'))
+    named = args.weights or args.init  # not --resume: the schedule is that of the run's start
     own = cfg.model.backbone.get('init_cfg')
     loads = isinstance(own, dict) and own.get('checkpoint')
     return bool(named or cfg.get('load_from') or loads or cfg.model.get('pretrained'))

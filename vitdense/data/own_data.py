@@ -170,7 +170,7 @@ def write_own_data(data: OwnData, folder: Path) -> dict[str, Path]:
     """The annotations as files in a folder, for each split; a run that is resumed finds its own there.
 
     Raises:
-        UserError: there are others, because the data are not those that the run began with.
+        UserError: there are others: the data are not those that the run began with.
     """
     write = write_label_maps if data.found.is_label_maps else write_coco
     return write(data.found, folder.absolute(), data.root)

@@ -181,3 +181,15 @@ def test_files_with_anything_in_them_are_errors_of_one_line_or_problems(change, 
     except UserError:
         return
     write_coco(found, folder / 'out', folder)
+
+
+def test_run_lengths_of_stored_pixels_are_named_and_left_out(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    folder = folder_with(tmp_path, 'a.jpg', lambda path: picture().save(path, exif=exif))
+    whole = json.loads((folder / 'result.json').read_text())
+    whole['annotations'][0]['segmentation'] = dict(size=[HEIGHT, WIDTH], counts=[HEIGHT * WIDTH])
+    (folder / 'result.json').write_text(json.dumps(whole))
+    found = mend(read_folder(folder))
+    assert [problem.kind for problem in found.problems] == [problems.OTHER_SIZE, problems.TURNED]
+    assert len(found.records[0].instances) == 1

@@ -156,3 +156,18 @@ def test_a_run_goes_on_from_a_checkpoint_of_other_classes(call_tool, tmp_path):
     ]
     assert stem
     assert all(torch.equal(before[key], after[key]) for key in stem)
+
+
+def test_a_resumed_run_has_the_schedule_and_the_data_of_its_start(call_tool, tmp_path):
+    config, folder = workplace(tmp_path) / 'tiny.py', drawn.yolo(tmp_path / 'data')
+    run = tmp_path / 'run'
+    options = ['--data', folder, *QUICK, '--work-dir', run]
+    assert call_tool('train', config, *options)[0] == 0
+    code, out, err = call_tool('train', config, *options, '--resume', run / 'epoch_1.pth')
+    assert code == 0, err
+    assert 'from scratch' in out
+    assert 'another config' not in out
+    (folder / 'labels' / 'photo-a.txt').write_text('0 0.5 0.5 0.5 0.5')
+    code, _, err = call_tool('train', config, *options, '--resume', run / 'epoch_1.pth')
+    assert code == 2
+    assert 'other annotations' in err

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...console import plural
 from ...findings import Kind
 from .files import ORIENTATION, SIDEWAYS, image_size
 from .problems import (
@@ -60,8 +61,11 @@ def _upright(record: Record, problems: list[Problem]) -> bool:
         came = f'{record.size[0]} × {record.size[1]} for {size[0]} × {size[1]} (H × W)'
         problems.append(Problem(OTHER_SIZE, record.image.name, came))
         return False
-    record.instances = [_turned(one, turn) for one in record.instances if not isinstance(one.outline, dict)]
-    record.size = size
+    turned = [_turned(one, turn) for one in record.instances if not isinstance(one.outline, dict)]
+    if left_out := len(record.instances) - len(turned):
+        came = f'{plural(left_out, "object")} as run lengths of the stored pixels'
+        problems.append(Problem(OTHER_SIZE, record.image.name, came))
+    record.instances, record.size = turned, size
     problems.append(Problem(TURNED, record.image.name, 'boxes turned, too'))
     return True
 

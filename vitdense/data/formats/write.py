@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from ...errors import UserError
 from .label_maps import labels_of
 from .records import Annotations, Instance, Record
 
@@ -93,5 +94,13 @@ def _from(path: Path, root: Path) -> str:
 
 
 def dump_json(file: Path, whole: Any) -> None:
+    """Write a file; one that is there stays, if it has the same text.
+
+    Raises:
+        UserError: it has another one: it is of other data, as where a run is resumed whose data have changed.
+    """
+    text = json.dumps(whole, ensure_ascii=False)
+    if file.is_file() and file.read_text(encoding='utf-8') != text:
+        raise UserError(f'{file}: has other annotations than the data now; a new folder would hold these')
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(whole, ensure_ascii=False), encoding='utf-8')
+    file.write_text(text, encoding='utf-8')
