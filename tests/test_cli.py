@@ -162,6 +162,14 @@ def test_arch_and_its_config_key_give_the_same_config(leaf):
         prepared(leaf, '--arch', arch, '--cfg-options', 'model.backbone.arch=other')
 
 
+def test_another_optimizer_has_no_arguments_of_the_samples():
+    options = ['optim_wrapper.optimizer.type=torch.optim.SGD', 'optim_wrapper.optimizer.lr=0.5']
+    optimizer = prepared('retinanet_transcnn', '--sample', '--cfg-options', *options).optim_wrapper.optimizer
+    assert optimizer.lr == 0.5
+    assert 'betas' not in optimizer
+    assert 'betas' in prepared('retinanet_transcnn', '--sample').optim_wrapper.optimizer
+
+
 @pytest.mark.parametrize('words', [['--arch', 'huge'], ['--cfg-options', 'model.backbone.arch=huge']])
 def test_an_unknown_arch_names_those_that_there_are(words):
     with pytest.raises(UserError, match=r"--arch: TransCNN .*'huge'; known: tiny, small, medium, large$"):

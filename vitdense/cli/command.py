@@ -245,6 +245,8 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
     if arch := _arch(cfg, args.arch, options):
         check_arguments(cfg)  # of the variant before
         set_arch(cfg, arch)
+    # first and last: the schedules of both ask which optimizer there is
+    overwrite(cfg, {name: value for name, value in options.items() if name.startswith('optim_wrapper.')})
     if args.sample:
         use_sample(cfg)
     if data:
