@@ -9,14 +9,14 @@ from small import CONFIGS
 
 from vitdense import overfit
 from vitdense.data.sample.use import use_sample_data
-from vitdense.overfit import Fit, narrow
+from vitdense.overfit import Fit, narrow, use_eight_of_sample
 
 
 @pytest.mark.parametrize('name', ['retinanet_pit', 'mask_rcnn_vvt', 'pspnet_hatnet'])
 def test_training_and_validation_read_the_same_eight_images_without_augmentation(name, tmp_path):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    use_sample_data(cfg)
-    narrow(cfg, tmp_path)
+    use_eight_of_sample(cfg, tmp_path)
+    narrow(cfg)
     init_default_scope(cfg.default_scope)
     train, val = (DATASETS.build(cfg[f'{split}_dataloader'].dataset) for split in ('train', 'val'))
     assert len(train) == len(val) == 8
@@ -49,11 +49,11 @@ def test_every_score_must_reach_its_goal(scores, fitted):
     assert Fit(scores, 400, 1.0).fitted is fitted
 
 
-def test_no_dial_is_drawn_at_random(tmp_path):
+def test_no_dial_is_drawn_at_random():
     cfg = Config.fromfile(CONFIGS / 'pspnet_supervit.py')
     use_sample_data(cfg)
     assert len(MODELS.build(cfg.model.backbone).keep_rates) > 1
-    narrow(cfg, tmp_path)
+    narrow(cfg)
     backbone = MODELS.build(cfg.model.backbone)
     assert backbone.scales == backbone.keep_rates == [1]
 

@@ -11,6 +11,7 @@ MODULES = {
     'vitdense.data_check': 'vitdense.data.check',
     'vitdense.engine.memory': 'vitdense.memory',
     'vitdense.engine.coco_metric': 'vitdense.data.coco_metric',  # in the configs that earlier runs have saved
+    'vitdense.data.sample.loss': 'vitdense.data.class_weights',  # likewise
     'vitdense.sample': 'vitdense.data.sample',
 }
 

@@ -1,4 +1,4 @@
-"""Can a config overfit? It is trained on eight images of the sample until it has fitted them.
+"""Can a config overfit? It is trained on eight images, of the sample or one's own, until it has fitted them.
 
 A network with a dead branch, shifted features or a wrong normalization does not get far, whatever its loss
 does. The eight images are not augmented, and are scored themselves.
@@ -23,8 +23,11 @@ from .config.read import load_config
 from .config.settings import LOADERS
 from .config.tree import name_of, set_annotations
 from .console import quiet, say
+from .data.formats.records import Record
+from .data.own_data import name_files, read_own_data, use_own_data, write_own_data
 from .data.sample import SIZE
 from .data.sample.use import use_sample_data
+from .data.scratch import BATCH, Schedule, initialize_heads, set_schedule
 from .memory import keep_freed_memory
 
 IMAGES = 8
@@ -40,6 +43,14 @@ GOALS = {
     'segm_mAP_50': 0.85,
     'mIoU': 85.0,
 }
+
+
+class Own(NamedTuple):
+    """Images of one's own, as `--data` names them."""
+
+    folders: list[Path]
+    classes: list[str] | None = None
+    size: int | None = None
 
 
 class Fit(NamedTuple):
@@ -68,8 +79,8 @@ class _StopWhenFitted(Hook):
         runner.train_loop.stop_training = self.fit.fitted
 
 
-def fit(path: str) -> Fit:
-    """Train one config on the eight images, in a folder that is removed afterwards."""
+def fit(path: str, own: Own | None = None) -> Fit:
+    """Train one config on eight images, in a folder that is removed afterwards."""
     from .engine.runner import VitdenseRunner
 
     keep_freed_memory()
@@ -77,8 +88,11 @@ def fit(path: str) -> Fit:
     with quiet(), tempfile.TemporaryDirectory() as folder:
         cfg = load_config(path)
         cfg.work_dir = folder
-        use_sample_data(cfg)
-        narrow(cfg, Path(folder))
+        if own:
+            use_eight_of(own, cfg, Path(folder))
+        else:
+            use_eight_of_sample(cfg, Path(folder))
+        narrow(cfg)
         runner = VitdenseRunner.from_cfg(cfg)
         stop = _StopWhenFitted()
         runner.register_hook(stop)
@@ -86,15 +100,10 @@ def fit(path: str) -> Fit:
     return stop.fit._replace(minutes=(time.monotonic() - start) / 60)
 
 
-def narrow(cfg: Config, folder: Path) -> None:
-    """Reduce a config on the sample to eight images without augmentation, in place."""
+def use_eight_of_sample(cfg: Config, folder: Path) -> None:
+    """Put eight images of the sample in place of a config's data, in place."""
+    use_sample_data(cfg)
     train = cfg.train_dataloader.dataset
-    train.pipeline = [step for step in train.pipeline if name_of(step) not in AUGMENTATIONS]
-    for step in train.pipeline:
-        if 'ratio_range' in step:
-            step.ratio_range = (1.0, 1.0)
-    for dial in DIALS:
-        cfg.model.backbone.pop(dial, None)
     if 'size' in cfg.model.data_preprocessor:  # of a crop, until now
         cfg.model.data_preprocessor.size = (SIZE, SIZE)
         cfg.train_dataloader.batch_size //= 2
@@ -106,6 +115,40 @@ def narrow(cfg: Config, folder: Path) -> None:
     for loader in LOADERS:
         cfg[loader].dataset.update(few, data_prefix=train.data_prefix)
 
+
+def use_eight_of(own: Own, cfg: Config, folder: Path) -> None:
+    """Put eight images of one's own in place of a config's data, in place: those that show most classes.
+
+    Raises:
+        UserError: as `read_own_data` and `use_own_data` do.
+    """
+    data = read_own_data(own.folders, own.classes)
+    few: list[Record] = []
+    seen: set[int] = set()
+    shown = [one for one in data.found.splits['train'] if one.instances or one.label_map]
+    while shown and len(few) < IMAGES:
+        best = max(shown, key=lambda record: len({one.label for one in record.instances} - seen))
+        shown.remove(best)
+        few.append(best)
+        seen |= {one.label for one in best.instances}
+    data.found.splits = dict(train=few, val=few)
+    use_own_data(cfg, data, own.size, None)
+    initialize_heads(cfg)
+    set_schedule(cfg, Schedule(batch=min(BATCH, len(few)), iterations=ITERATIONS), EVERY)
+    if 'size' in cfg.model.data_preprocessor:  # of a crop, until now: images of a batch are padded alike
+        cfg.model.data_preprocessor.update(size=None, size_divisor=32)
+    name_files(cfg, write_own_data(data, folder))
+
+
+def narrow(cfg: Config) -> None:
+    """Reduce a config on eight images to what fits them fastest: nothing drawn by chance, in place."""
+    train = cfg.train_dataloader.dataset
+    train.pipeline = [step for step in train.pipeline if name_of(step) not in AUGMENTATIONS]
+    for step in train.pipeline:
+        if 'ratio_range' in step:
+            step.ratio_range = (1.0, 1.0)
+    for dial in DIALS:
+        cfg.model.backbone.pop(dial, None)
     cfg.train_cfg.update(max_iters=ITERATIONS, val_begin=FIRST, val_interval=EVERY)
     cfg.optim_wrapper.optimizer.lr = LEARNING_RATE
     cfg.param_scheduler[-1].end = ITERATIONS
@@ -125,7 +168,7 @@ def _eight(annotations: Path, folder: Path) -> str:
     return str(path)
 
 
-def fit_all(paths: Iterable[str], console: Console) -> bool:
+def fit_all(paths: Iterable[str], console: Console, own: Own | None = None) -> bool:
     """Fit one config after another; a line for each as it ends, then a table.
 
     Returns:
@@ -136,7 +179,7 @@ def fit_all(paths: Iterable[str], console: Console) -> bool:
         # a process for each: one that fails does not end the others, and none sees what another registers
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as process:
             try:
-                fits[path] = process.submit(fit, path).result()
+                fits[path] = process.submit(fit, path, own).result()
             except Exception as error:  # whatever a config can do
                 fits[path] = Fit({}, 0, 0.0, error=f'{type(error).__name__}: {error}')
         say(console, Path(path).stem, _line(fits[path]), style='', width=24)

@@ -77,6 +77,20 @@ def data_parser(description: str) -> argparse.ArgumentParser:
     p.add_argument('config', help='configs/<head>_<backbone>.py, or <head>_<backbone>')
     p.add_argument('--sample', action='store_true', help='run on the built-in drawn images')
     p.add_argument('--data-root', metavar='DIR', help="where the config's own data are")
+    add_data_options(p)
+    p.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OverwriteAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='overwrite entries of the config, such as train_dataloader.batch_size=4',
+    )
+    return p
+
+
+def add_data_options(p: argparse.ArgumentParser) -> None:
+    """`--data`, and what goes with it."""
     p.add_argument(
         '--data',
         action='append',
@@ -90,15 +104,6 @@ def data_parser(description: str) -> argparse.ArgumentParser:
     p.add_argument(
         '--size', type=positive, metavar='N', help='with --data: pixels of the shorter side of images'
     )
-    p.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OverwriteAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='overwrite entries of the config, such as train_dataloader.batch_size=4',
-    )
-    return p
 
 
 def _names(text: str) -> list[str]:
@@ -196,10 +201,8 @@ def require_torch(version: str) -> None:
 
 def read_data(args: argparse.Namespace) -> 'OwnData | None':
     """What the folders of `--data` hold."""
+    refuse_without_data(args)
     if not args.data:
-        for option in ('classes', 'size', 'epochs', 'batch'):
-            if getattr(args, option, None):
-                raise UserError(f'--{option} goes with --data; --cfg-options sets entries of the config')
         return None
     for option, there in (('--sample', args.sample), ('--data-root', args.data_root)):
         if there:
@@ -207,6 +210,17 @@ def read_data(args: argparse.Namespace) -> 'OwnData | None':
     from ..data.own_data import read_own_data
 
     return read_own_data(args.data, args.classes)
+
+
+def refuse_without_data(args: argparse.Namespace) -> None:
+    """Refuse options that go with `--data`, where it is not given.
+
+    Raises:
+        UserError: there is one.
+    """
+    for option in ('classes', 'size', 'epochs', 'batch', 'augment'):
+        if not args.data and getattr(args, option, None):
+            raise UserError(f'--{option} goes with --data; --cfg-options sets entries of the config')
 
 
 def place_data(cfg: 'Config', data: 'OwnData', folder: Path, console: 'Console') -> None:
@@ -253,7 +267,8 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
         from ..data.own_data import Wanted, use_own_data
 
         trains = hasattr(args, 'epochs')
-        wanted = Wanted(args.epochs, args.batch, _pretrained(cfg, args)) if trains else None
+        pretrained = _pretrained(cfg, args) if trains else False
+        wanted = Wanted(args.epochs, args.batch, pretrained, args.augment) if trains else None
         use_own_data(cfg, data, args.size, wanted)
     root = args.data_root or options.pop('data_root', None)
     if root:

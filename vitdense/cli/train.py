@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,11 @@ def main() -> None:
     )
     p.add_argument('--batch', type=positive, metavar='N', help='with --data: images of a training step')
     p.add_argument(
+        '--augment',
+        choices=['light', 'strong'],
+        help="with --data: more that is drawn at random, in place of the config's own",
+    )
+    p.add_argument(
         '--dump-config', type=Path, metavar='FILE', help='with --data: write the config, and do not train'
     )
     p.add_argument('--preflight', action='store_true', help='check the run, and do not start it')
@@ -75,7 +81,7 @@ def _train(args: argparse.Namespace) -> None:
     from ..memory import keep_freed_memory
     from ..preflight import PreflightHook
     from ..show.progress import ProgressHook
-    from ..show.results import show_results
+    from ..show.results import show_results, show_training_samples
 
     keep_freed_memory()
     data = read_data(args)
@@ -118,7 +124,8 @@ def _train(args: argparse.Namespace) -> None:
     if args.compile:
         compile_parts(unwrapped(runner))
     progress, stop = ProgressHook(console), StopHook()
-    for hook in (progress, PreflightHook(console, alone=args.preflight), stop):
+    samples = partial(show_training_samples, console=console) if not (args.sample or resume) else None
+    for hook in (progress, PreflightHook(console, args.preflight, samples), stop):
         runner.register_hook(hook)
     with contextlib.closing(progress), stop.listening(), faults_as_errors(runner):
         try:

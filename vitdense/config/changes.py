@@ -66,4 +66,6 @@ def _literal(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         inside = ', '.join(map(_literal, value))
         return f'[{inside}]' if isinstance(value, list) else f'({inside}{"," if len(value) == 1 else ""})'
+    if isinstance(value, type):  # by its name, which the registries find
+        return repr(f'{value.__module__}.{value.__qualname__}')
     return repr(value)

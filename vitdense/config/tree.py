@@ -32,3 +32,18 @@ def set_annotations(evaluator: Any, file: str) -> None:
     for metric in dicts(evaluator):
         if 'ann_file' in metric:
             metric['ann_file'] = file
+
+
+def innermost(loader: dict) -> tuple[dict, dict]:
+    """The dataset inside a loader's wrappers, and the dict that has it as `dataset`.
+
+    Of several datasets, the first takes the place of all, in place.
+    """
+    holder, dataset = loader, loader['dataset']
+    while True:
+        if isinstance(dataset.get('datasets'), (list, tuple)):
+            holder['dataset'] = dataset = dataset['datasets'][0]
+        elif isinstance(dataset.get('dataset'), dict):
+            holder, dataset = dataset, dataset['dataset']
+        else:
+            return holder, dataset

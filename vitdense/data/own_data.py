@@ -15,15 +15,17 @@ import numpy as np
 from mmengine.config import Config
 
 from ..config.settings import LOADERS
-from ..config.tree import dicts, in_pixels, set_annotations
+from ..config.tree import dicts, in_pixels, innermost, set_annotations
 from ..console import plural
 from ..errors import UserError
 from ..findings import Finding, Kind, Level, first_few
+from .augment import augment
 from .formats.find import read_folders
 from .formats.mend import mend
 from .formats.records import Annotations, Record
 from .formats.split import split
 from .formats.write import write_coco, write_label_maps
+from .rare import even_out
 from .scratch import GRADIENT_NORM, initialize_heads, rate_for, set_optimizer
 from .scratch import WARM_UP as SCRATCH_WARM_UP
 
@@ -31,7 +33,6 @@ ITERATIONS = 2000  # that a training of few images takes at least, if that is no
 EPOCHS = (12, 300)  # at least, and at most
 VALIDATIONS = 10
 WARM_UP = 100  # iterations, from pretrained weights
-RARE = 0.1  # of the objects of a usual class, that a class has which is named as rare
 PARTS = ('train', 'val', 'test')
 LIGHTNESS = (0.45, 0.6, 0.7)  # of colours, in turn
 SATURATION = 0.75
@@ -42,11 +43,13 @@ class Wanted:
     """What the command line asks of a training; None for what follows from the data.
 
     pretrained: whether the run starts from weights.
+    augment: 'light', 'strong', or the config's own transforms.
     """
 
     epochs: int | None = None
     batch: int | None = None
     pretrained: bool = False
+    augment: str | None = None
 
 
 @dataclass
@@ -101,8 +104,7 @@ def described(found: Annotations, folders: list[Path]) -> Iterator[Finding]:
     parts = ', '.join(f'{len(records)} {name}' for name, records in found.splits.items())
     what = 'label maps' if found.is_label_maps else 'outlines' if found.has_outlines else 'boxes'
     yield Finding('data', f'{found.format} in {", ".join(map(str, folders))}: {parts} images, {what}')
-    counts = found.counts()
-    names = [f'{name} {counts[name]}' if counts else name for name in found.classes]
+    names = [f'{name} {amount}' for name, amount in _amounts(found)]
     yield Finding('classes', f'{len(names)}: {first_few(names, 12)}')
     for note in found.notes:
         yield Finding('data', note)
@@ -113,9 +115,17 @@ def described(found: Annotations, folders: list[Path]) -> Iterator[Finding]:
         note = kind.note or 'left out'
         text = f'{len(cases)} {kind.name} ({note}): {first_few(cases, 3)}'
         yield Finding('data', text, Level.WARNING)
-    usual = np.median([counts[name] for name in found.classes]) if counts else 0
-    if rare := [name for name in found.classes if counts and counts[name] < RARE * usual]:
-        yield Finding('classes', f'rare: {first_few(rare)}', Level.WARNING)
+
+
+def _amounts(found: Annotations) -> Iterator[tuple[str, str]]:
+    """How much there is of each class: objects, or the share of the labelled pixels."""
+    if not found.is_label_maps:
+        counts = found.counts()
+        yield from ((name, str(counts[name])) for name in found.classes)
+        return
+    pixels = found.pixel_counts()
+    total = max(1, pixels.total())
+    yield from ((name, f'{pixels[name] / total:.1%}') for name in found.classes)
 
 
 def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | None) -> None:
@@ -149,7 +159,7 @@ def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | 
             part['num_classes'] = len(found.classes)
     metainfo = dict(classes=tuple(found.classes), palette=colours(len(found.classes)))
     for loader in LOADERS:
-        leaf = _leaf(cfg[loader])
+        leaf = innermost(cfg[loader])[1]
         kept = {key: leaf[key] for key in ('pipeline', 'test_mode', 'backend_args') if key in leaf}
         leaf.clear()
         leaf.update(kept, data_root=f'{data.root}/', metainfo=metainfo)
@@ -163,7 +173,14 @@ def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | 
     for text in _sizes(cfg, found.splits['train'], size):
         data.lines.append(Finding('images', text))
     if wanted is not None:
-        data.lines += _schedule(cfg, found, wanted)
+        if wanted.augment:
+            heights, widths = np.array([record.size for record in found.splits['train']]).T
+            said = augment(cfg, wanted.augment, portrait=(heights > widths).mean() > 0.5)
+            data.lines.append(Finding('augment', said))
+        text, images = even_out(cfg, found)
+        if text:
+            data.lines.append(Finding('classes', text, Level.WARNING))
+        data.lines += _schedule(cfg, found, wanted, images)
 
 
 def write_own_data(data: OwnData, folder: Path) -> dict[str, Path]:
@@ -180,7 +197,7 @@ def name_files(cfg: Config, files: dict[str, Path]) -> None:
     """The annotation file of each loader; without a test split, the validation's tests."""
     for part, loader in zip(PARTS, LOADERS, strict=True):
         file = str(files.get(part) or files['val'])
-        _leaf(cfg[loader])['ann_file'] = file
+        innermost(cfg[loader])[1]['ann_file'] = file
         if part != 'train':
             set_annotations(cfg[f'{part}_evaluator'], file)
 
@@ -190,18 +207,6 @@ def colours(count: int) -> list[tuple[int, int, int]]:
     hues = ((i * 0.618034) % 1 for i in range(count))
     shades = (colorsys.hls_to_rgb(hue, LIGHTNESS[i % 3], SATURATION) for i, hue in enumerate(hues))
     return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in shades]
-
-
-def _leaf(loader: dict) -> dict:
-    """The dataset inside wrappers; of several, the first, which takes the place of all."""
-    holder, dataset = loader, loader['dataset']
-    while True:
-        if isinstance(dataset.get('datasets'), (list, tuple)):
-            holder['dataset'] = dataset = dataset['datasets'][0]
-        elif isinstance(dataset.get('dataset'), dict):
-            holder, dataset = dataset, dataset['dataset']
-        else:
-            return dataset
 
 
 def _sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[str]:
@@ -244,9 +249,11 @@ def _times(size: Any, factor: float, step: int) -> Any:
     return max(step, round(size * factor / step) * step)
 
 
-def _schedule(cfg: Config, found: Annotations, wanted: Wanted) -> Iterator[Finding]:
-    """Epochs from the number of images; the learning rate from the batch size, warm-up and a cosine."""
-    images = len(found.splits['train'])
+def _schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -> Iterator[Finding]:
+    """Epochs from the number of images; the learning rate from the batch size, warm-up and a cosine.
+
+    `images` are those of an epoch: more than there are, where some come several times.
+    """
     batch = min(wanted.batch or cfg.train_dataloader.batch_size, images)
     least, most = EPOCHS
     epochs = wanted.epochs or min(most, max(least, math.ceil(ITERATIONS * batch / images)))

@@ -6,6 +6,7 @@ everywhere: it then learns late to tell classes from each other.
 """
 
 import math
+from typing import NamedTuple
 
 from mmengine.config import Config
 
@@ -22,6 +23,19 @@ WARM_UP = 100  # iterations
 BETAS = (0.9, 0.98)  # gradients change in size by orders in the first hundred steps
 GRADIENT_NORM = 1.0  # larger steps throw heads without norms back
 BATCH = 4
+
+
+class Schedule(NamedTuple):
+    """Of a training from scratch, by iterations.
+
+    rate: the highest learning rate.
+    warm_up: iterations until then.
+    """
+
+    batch: int
+    iterations: int
+    rate: float = RATE
+    warm_up: int = WARM_UP
 
 
 def initialize_heads(cfg: Config) -> None:
@@ -56,3 +70,29 @@ def set_optimizer(cfg: Config, rate: float) -> None:
     if 'Adam' in name_of(optimizer):
         optimizer.betas = BETAS
     cfg.optim_wrapper.clip_grad = dict(max_norm=GRADIENT_NORM)
+
+
+def set_schedule(cfg: Config, schedule: Schedule, every: int) -> None:
+    """A training by iterations, warmed up and then along a cosine, validated every so many, in place."""
+    cfg.train_dataloader.update(
+        batch_size=schedule.batch,
+        # images of one shape need no sorting, and a sampler without end no new start after each epoch
+        sampler=dict(type='mmengine.dataset.InfiniteSampler', shuffle=True),
+        batch_sampler=None,
+    )
+    cfg.train_cfg = dict(
+        type='mmengine.runner.IterBasedTrainLoop', max_iters=schedule.iterations, val_interval=every
+    )
+    set_optimizer(cfg, schedule.rate)
+    if 'auto_scale_lr' in cfg:
+        cfg.auto_scale_lr.base_batch_size = schedule.batch
+    cosine = dict(type='mmengine.optim.CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)
+    cfg.param_scheduler = [
+        dict(
+            type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=schedule.warm_up
+        ),
+        dict(cosine, begin=schedule.warm_up, end=schedule.iterations),
+    ]
+    cfg.log_processor.by_epoch = False
+    cfg.default_hooks.logger.update(interval=10, log_metric_by_epoch=False)
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=every, max_keep_ckpts=2)

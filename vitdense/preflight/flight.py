@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
@@ -63,13 +64,15 @@ class PreflightHook(Hook):
     Args:
         console: where a line for each finding goes.
         alone: end the run afterwards.
+        passed: called with the runner where a training can start.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, console: Console, alone: bool = False):
+    def __init__(self, console: Console, alone: bool = False, passed: Callable[[Runner], None] | None = None):
         self.console = console
         self.alone = alone
+        self.passed = passed
         self.tested = False
 
     def before_train(self, runner: Runner) -> None:
@@ -83,6 +86,8 @@ class PreflightHook(Hook):
         model, dataset = unwrapped(runner), runner.train_dataloader.dataset
         with uncompiled(), unsharded(model), untouched(model, dataset):
             self._check(runner, CHECKS)
+            if self.passed and is_main_process():
+                self.passed(runner)
         if self.alone:
             raise PreflightPassed
 

@@ -48,7 +48,7 @@ def _tinted(image: np.ndarray, where: np.ndarray, colours: np.ndarray, share: fl
 
 
 def draw_boxes(ax: Axes, boxes: Tensor, texts: Sequence[str], colours: Sequence[Colour]) -> None:
-    """Boxes (N, 4), in the axes' data coordinates, and their labels, the most important first.
+    """Boxes (N, 4), in the axes' data coordinates, and their labels, '' for none, the most important first.
 
     A label stands above its box, or at another place beside or in it: inside the image, and on no other
     label. Where there is no such place, or after as many as can be read, it is left out; the colour says
@@ -73,7 +73,8 @@ def draw_boxes(ax: Axes, boxes: Tensor, texts: Sequence[str], colours: Sequence[
         ax.add_patch(edge)
     taken: list[Bbox] = []
     for place, text, colour in list(zip(places, texts, colours, strict=True))[:MOST]:
-        _label(ax, place, text, colour, frame, taken)
+        if text:
+            _label(ax, place, text, colour, frame, taken)
 
 
 def write_note(ax: Axes, text: str) -> None:

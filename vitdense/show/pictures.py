@@ -1,4 +1,4 @@
-"""The model's predictions beside the ground truth, as one picture at the end of a run."""
+"""What a training sees, at its start, and the model's predictions beside the ground truth, at its end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from ..data.dataset import classes_of
+from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
 from ..findings import first_few
 from .colours import palette_of
@@ -23,6 +24,7 @@ from .fonts import drawable_labels
 from .sheet import Shown, amounts_in, corners_of, save_sheet
 
 IMAGES = 6
+SAMPLES = 16  # of a training
 TRIES = 4  # images of each part of a dataset, of which one is drawn
 SIDE = 512  # pixels of the longer side of a drawn image
 SCORE = 0.4  # predictions below are not drawn
@@ -47,6 +49,23 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> str:
         return ''
     names = first_few((f'{index} {name}' for index, name in labels.undrawable.items()), 20)
     return f'no font on this system can draw these names, classes are numbered: {names}'
+
+
+def draw_training_samples(runner: Runner, path: str | Path) -> int:
+    """Samples spread over the training data, as its pipeline gives them, with their objects or labels.
+
+    Returns:
+        how many.
+    """
+    dataset = runner.train_dataloader.dataset
+    count = min(SAMPLES, len(dataset))
+    shown = []
+    for number in range(count):
+        item = dataset[SampleId(number * len(dataset) // count, 0, number)]
+        sample = item['data_samples']
+        shown.append(_shown(_inputs(sample, item['inputs']), _truth(sample), None, SIDE // 2))
+    save_sheet(path, shown, drawable_labels(classes_of(dataset)), palette_of(dataset))
+    return count
 
 
 @contextmanager
@@ -89,11 +108,14 @@ def _predicted(model: Any, item: dict, least: float) -> Shown:
     with torch.no_grad():
         batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
         sample = model.test_step(batch)[0].cpu()
-    image = _pixels(sample, item['inputs'])
-    scale = SIDE / max(image.shape[:2])
-    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    return _shown(_pixels(sample, item['inputs']), _truth(sample), _prediction(sample, least))
+
+
+def _shown(image: np.ndarray, truth: Any, prediction: Any, side: int = SIDE) -> Shown:
+    scale = side / max(image.shape[:2])
+    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    return Shown(image, scale, _truth(sample), _prediction(sample, least))
+    return Shown(image, scale, truth, prediction)
 
 
 def _pixels(sample: BaseDataElement, inputs: Tensor) -> np.ndarray:
@@ -104,13 +126,18 @@ def _pixels(sample: BaseDataElement, inputs: Tensor) -> np.ndarray:
         # of another size where a pipeline reads the file in another way, as not turned by its EXIF
         if image is not None and size in (None, image.shape[:2]):
             return image
+    image = _inputs(sample, inputs)
+    return cv2.resize(image, size[1::-1]) if size else image
+
+
+def _inputs(sample: BaseDataElement, inputs: Tensor) -> np.ndarray:
+    """The pixels (H, W, 3), RGB, that the model got."""
     height, width = sample.get('img_shape', inputs.shape[-2:])[:2]
     bgr = inputs[:3, :height, :width].float()
     bgr = bgr.flip(0) if len(bgr) == 3 else bgr[:1].expand(3, -1, -1)
     if bgr.max() > 255:  # of 16 bits
         bgr = bgr * (255 / bgr.max())
-    image = np.ascontiguousarray(bgr.permute(1, 2, 0).clamp(0, 255).byte().numpy())
-    return cv2.resize(image, size[1::-1]) if size else image
+    return np.ascontiguousarray(bgr.permute(1, 2, 0).clamp(0, 255).byte().numpy())
 
 
 def _truth(sample: BaseDataElement) -> Any:

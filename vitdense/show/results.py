@@ -1,4 +1,4 @@
-"""The end of a run: its pictures are drawn, and its files are named."""
+"""The pictures of a run are drawn, at its start and at its end, and its files are named."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +50,14 @@ def show_results(runner: Runner, console: Console, dataset: Any = None, trained:
     lines.append(('log', display_path(runner.logger.log_file)))
     for label, text in lines:
         say(console, label, text, width=WIDTH)
+
+
+def show_training_samples(runner: Runner, console: Console) -> None:
+    """Draw what the training will see, and say where; a picture that cannot be drawn is a warning."""
+    path = Path(runner.work_dir, 'training_samples.png')
+    drawn = _tried('samples', lambda: pictures.draw_training_samples(runner, path), runner, console)
+    if drawn:
+        say(console, 'samples', display_path(path))
 
 
 def _tried(label: str, draw: Callable[[], Any], runner: Runner, console: Console) -> Any:

@@ -1,4 +1,4 @@
-"""One picture of several images, each with its ground truth and its prediction, over a legend of colours."""
+"""One picture of several images, with ground truth, predictions, or both, over a legend of colours."""
 
 from collections import Counter
 from pathlib import Path
@@ -34,6 +34,7 @@ class Shown(NamedTuple):
     """An image (H, W, 3), RGB, and what is drawn on it: label maps or instances, or no ground truth.
 
     scale: the size of the image by that of the answers' pixels.
+    truth, prediction: label maps or instances, or None.
     """
 
     image: np.ndarray
@@ -41,9 +42,13 @@ class Shown(NamedTuple):
     truth: Any
     prediction: Any
 
+    def answer(self, title: str) -> Any:
+        """That of the column with this title."""
+        return self.truth if title == 'ground truth' else self.prediction
+
 
 def save_sheet(
-    path: str | Path, shown: list[Shown], labels: Labels, palette: list[Colour], least: float
+    path: str | Path, shown: list[Shown], labels: Labels, palette: list[Colour], least: float | None = None
 ) -> None:
     """Rows of images or of pairs under their titles, over a legend of the classes that occur in them.
 
@@ -52,7 +57,7 @@ def save_sheet(
         shown: at least one image.
         labels: of the classes.
         palette: their colours.
-        least: the score from which on predictions are drawn.
+        least: the score from which on predictions are drawn; None, where there is the ground truth alone.
     """
     with plt.rc_context({'font.family': labels.families}):
         figure = _sheet(shown, labels, palette, least)
@@ -60,28 +65,33 @@ def save_sheet(
         plt.close(figure)
 
 
-def _sheet(shown: list[Shown], labels: Labels, palette: list[Colour], least: float) -> Figure:
-    paired = any(amounts_in(one.truth, len(palette)) for one in shown)
-    titles = ('ground truth', 'prediction') if paired else ('prediction',)
-    cell = CELL if paired else ALONE
-    columns = min(3, len(shown))
+def _sheet(shown: list[Shown], labels: Labels, palette: list[Colour], least: float | None = None) -> Figure:
+    titles: tuple[str, ...]
+    if least is None:
+        titles, cell, most = ('ground truth',), CELL, 4
+    elif any(amounts_in(one.truth, len(palette)) for one in shown):
+        titles, cell, most = ('ground truth', 'prediction'), CELL, 3
+    else:
+        titles, cell, most = ('prediction',), ALONE, 3
+    columns = min(most, len(shown))
     rows = -(-len(shown) // columns)
     shape = float(np.clip(np.median([one.image.shape[0] / one.image.shape[1] for one in shown]), 0.4, 1.4))
     width = columns * (len(titles) * (cell + GAP) + GAP) + GAP
     amounts = Counter[int]()
     for one in shown:
-        for answer in (one.truth if paired else None, one.prediction):
-            amounts += amounts_in(answer, len(palette))
+        for title in titles:
+            amounts += amounts_in(one.answer(title), len(palette))
     figure = plt.figure(figsize=(width, 1), dpi=DPI)
     legend = _legend(figure, amounts, labels, palette)
-    height = TITLE + rows * (cell * shape + GAP) + GAP + legend
+    heading = GAP if least is None else TITLE
+    height = heading + rows * (cell * shape + GAP) + GAP + legend
     figure.set_size_inches(width, height)
     for number, one in enumerate(shown):
         row, column = divmod(number, columns)
-        top = height - TITLE - row * (cell * shape + GAP)
-        for place, (title, answer) in enumerate(zip(titles, one[-len(titles) :], strict=True)):
+        top = height - heading - row * (cell * shape + GAP)
+        for place, title in enumerate(titles):
             left = GAP + column * (len(titles) * (cell + GAP) + GAP) + place * (cell + GAP)
-            if row == 0:
+            if row == 0 and least is not None:
                 centre = (left + cell / 2) / width, (top + 0.06) / height
                 figure.text(*centre, title, ha='center', va='bottom', fontsize=9)
             fit = min(cell / one.image.shape[1], cell * shape / one.image.shape[0])
@@ -91,14 +101,14 @@ def _sheet(shown: list[Shown], labels: Labels, palette: list[Colour], least: flo
                 (corner[0] / width, corner[1] / height, wide / width, high / height), frameon=False
             )
             nothing = 'no object' if title == 'ground truth' else f'none of score {least} or more'
-            _show(ax, one, answer, labels, palette, nothing)
+            _show(ax, one, one.answer(title), labels, palette, nothing, named=least is not None)
     return figure
 
 
 def _show(
-    ax: Axes, one: Shown, answer: Any, labels: Labels, palette: list[Colour], nothing: str = 'no object'
+    ax: Axes, one: Shown, answer: Any, labels: Labels, palette: list[Colour], nothing: str, named: bool
 ) -> None:
-    """An image with an answer on it, in axes of its own shape."""
+    """An image with an answer on it, in axes of its own shape; boxes with names, or in colours alone."""
     image, texts = one.image, []
     boxes, colours = torch.zeros(0, 4), []
     if answer is not None and 'data' in answer:  # as MMSegmentation calls a label map
@@ -110,6 +120,8 @@ def _show(
         texts = [shortened(labels.names[label], LONGEST) for label in answer.labels.tolist()]
         if 'scores' in answer:
             texts = [f'{name} {score:.2f}' for name, score in zip(texts, answer.scores.tolist(), strict=True)]
+        if not named:
+            texts = [''] * len(texts)
         if (masks := getattr(answer, 'masks', None)) is not None:
             image = tint_masks(image, masks, colours)
         nothing = ''

@@ -84,7 +84,7 @@ def test_of_the_model_only_this_changes(name, changed):
     use_sample_data(cfg)
     after = dict(flat(cfg.model))
     if 'class_weight' in str(changed) and digit_version(mmseg.__version__) < digit_version('1.3'):
-        loss = 'vitdense.data.sample.loss.WeightedCrossEntropyLoss'
+        loss = 'vitdense.data.class_weights.WeightedCrossEntropyLoss'
         changed = changed | {f'.{head}_head.loss_decode.type': loss for head in ('decode', 'auxiliary')}
     assert {key: after[key] for key in after if after[key] != before.get(key)} == changed
     assert before.keys() <= after.keys()
@@ -128,7 +128,7 @@ def test_a_head_without_norms_keeps_the_size_of_the_signal(name, place):
 
 
 def test_the_loss_for_an_older_mmsegmentation_is_that_of_the_newer():
-    from vitdense.data.sample.loss import CrossEntropyLoss, WeightedCrossEntropyLoss
+    from vitdense.data.class_weights import CrossEntropyLoss, WeightedCrossEntropyLoss
 
     torch.manual_seed(0)
     scores, labels = torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5))

@@ -71,6 +71,7 @@ def _joined(first: Annotations, other: Annotations) -> Annotations:
         if any(first.values.get(value, label) != label for value, label in values.items()):
             raise UserError('--data: the folders give one value of their label maps to different classes')
         first.values.update(values)
+        first.pixels += other.pixels
     first.problems += other.problems
     first.notes += other.notes
     return first

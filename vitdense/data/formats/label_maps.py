@@ -89,7 +89,8 @@ def read(folder: Path) -> Annotations | None:
             found.splits.setdefault(split, []).append(Record(image, size, label_map=path))
     if not found.splits:
         raise UserError(f'{folder}: no image has a label map of its name and size')
-    found.classes, found.values, note = meanings(counts, _class_file(folder))
+    found.pixels = in_one_form(counts)
+    found.classes, found.values, note = meanings(found.pixels, _class_file(folder))
     found.notes.append(note)
     return found
 
@@ -133,6 +134,16 @@ def _count(values: np.ndarray) -> dict[Value, int]:
     return dict(zip(keys, counts.tolist(), strict=True))
 
 
+def in_one_form(counts: Counter[Value]) -> Counter[Value]:
+    """Values as colours, if any is one: a map in colours can be gray all over."""
+    if not any(isinstance(value, tuple) for value in counts):
+        return counts
+    colours: Counter[Value] = Counter()
+    for value, count in counts.items():
+        colours[value if isinstance(value, tuple) else (value, value, value)] += count
+    return colours
+
+
 def _class_file(folder: Path) -> list[Named]:
     """The classes that a file names; the numbers of a line are a colour, or its own number."""
     files = [folder / name for name in CLASS_FILES]
@@ -155,7 +166,7 @@ def meanings(counts: Counter[Value], named: list[Named]) -> tuple[list[str], dic
     """The classes, the label of each value (None where it is unlabelled), and how that was decided.
 
     Args:
-        counts: pixels of each value.
+        counts: pixels of each value, in one form.
         named: the classes of a file; none, if there is no file.
 
     Raises:
@@ -197,7 +208,7 @@ def _unnamed(values: list[int]) -> tuple[list[str], dict[Value, int | None], str
 
 
 def _colours(counts: Counter[Value], named: list[Named]) -> tuple[list[str], dict[Value, int | None], str]:
-    found = sorted(value if isinstance(value, tuple) else (value, value, value) for value in counts)
+    found = sorted(colour for colour in counts if isinstance(colour, tuple))
     known = {one.colour: label for label, one in enumerate(named) if one.colour}
     labels: dict[Value, int | None] = {}
     if not known:

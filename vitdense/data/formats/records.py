@@ -63,6 +63,7 @@ class Annotations:
     classes: their names, by label.
     splits: the records of 'train', 'val' and 'test'; of a folder without splits, of 'all'.
     values: for each value of the label maps, the label or None where it is unlabelled; of boxes, nothing.
+    pixels: how many of the label maps have each value.
     problems: what is wrong, each with the file.
     notes: what was decided, a line each.
     """
@@ -71,6 +72,7 @@ class Annotations:
     classes: list[str]
     splits: dict[str, list[Record]]
     values: dict[Any, int | None] = field(default_factory=dict)
+    pixels: Counter[Any] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -93,6 +95,14 @@ class Annotations:
         return Counter(
             self.classes[one.label] for record in self.records for one in record.instances if not one.crowd
         )
+
+    def pixel_counts(self) -> Counter[str]:
+        """Pixels of each class in the label maps, the unlabelled left out."""
+        counts = Counter({name: 0 for name in self.classes})
+        for value, count in self.pixels.items():
+            if (label := self.values[value]) is not None:
+                counts[self.classes[label]] += count
+        return counts
 
 
 def image_files(folder: Path) -> Iterator[Path]:

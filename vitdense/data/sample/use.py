@@ -7,31 +7,17 @@ pipelines stay; several scales keep their proportions. Types are given by their 
 assigned to a config is not dumped as text that reloads.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmengine.config import Config
-from mmengine.utils import digit_version
 
 from ...config.settings import LOADERS
 from ...config.tree import dicts, in_pixels, name_of, set_annotations
 from ...errors import UserError
-from ..scratch import initialize_heads, set_optimizer
+from ..scratch import Schedule, initialize_heads, set_schedule
 from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 
-
-class Schedule(NamedTuple):
-    """What two cores train in four to eight minutes, for a kind of model.
-
-    rate: the highest learning rate.
-    warm_up: iterations until then.
-    """
-
-    batch: int
-    iterations: int
-    rate: float
-    warm_up: int
-
-
+# What two cores train in four to eight minutes, for a kind of model.
 BOXES = Schedule(batch=4, iterations=340, rate=6e-4, warm_up=100)
 REGIONS = Schedule(batch=4, iterations=400, rate=6e-4, warm_up=100)
 LABELS = Schedule(batch=8, iterations=900, rate=7e-4, warm_up=50)
@@ -152,7 +138,7 @@ def _boxes_and_masks(cfg: Config) -> tuple[str, ...]:
 
 
 def _label_maps(cfg: Config) -> tuple[str, ...]:
-    import mmseg  # by its own configs alone
+    from ..class_weights import set_class_weights  # of MMSegmentation, which detectors do not need
 
     cfg.data_root = f'{root()}/ade/ADEChallengeData2016/'
     for name in LOADERS:
@@ -163,17 +149,11 @@ def _label_maps(cfg: Config) -> tuple[str, ...]:
             img_suffix='.png',
             reduce_zero_label=True,
         )
-    weights = [1.0 if name in CLASSES else BACKGROUND for name in SEG_CLASSES]
-    for part in dicts(cfg.model):
-        if name_of(part) == 'CrossEntropyLoss' and not part.get('use_sigmoid'):
-            part['class_weight'] = weights
-            if digit_version(mmseg.__version__) < digit_version('1.3'):
-                part['type'] = 'vitdense.data.sample.loss.WeightedCrossEntropyLoss'
+    set_class_weights(cfg, [1.0 if name in CLASSES else BACKGROUND for name in SEG_CLASSES])
     return SEG_CLASSES
 
 
 def _set(cfg: Config, schedule: Schedule) -> None:
-    every = schedule.iterations // VALIDATIONS
     for name in LOADERS:  # to read such an image takes 1 ms, and a process for it costs the training a tenth
         cfg[name].update(num_workers=0, persistent_workers=False)
         for key in ('prefetch_factor', 'multiprocessing_context'):  # of such processes
@@ -181,25 +161,4 @@ def _set(cfg: Config, schedule: Schedule) -> None:
     if 'decode_head' not in cfg.model:  # a segmentor tests images of one size alone together
         for name in LOADERS[1:]:
             cfg[name].update(batch_size=TESTED_TOGETHER, batch_sampler=None)
-    cfg.train_dataloader.update(
-        batch_size=schedule.batch,
-        # images of one shape need no sorting, and a sampler without end no new start after each epoch
-        sampler=dict(type='mmengine.dataset.InfiniteSampler', shuffle=True),
-        batch_sampler=None,
-    )
-    cfg.train_cfg = dict(
-        type='mmengine.runner.IterBasedTrainLoop', max_iters=schedule.iterations, val_interval=every
-    )
-    set_optimizer(cfg, schedule.rate)
-    if 'auto_scale_lr' in cfg:
-        cfg.auto_scale_lr.base_batch_size = schedule.batch
-    cosine = dict(type='mmengine.optim.CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)
-    cfg.param_scheduler = [
-        dict(
-            type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=schedule.warm_up
-        ),
-        dict(cosine, begin=schedule.warm_up, end=schedule.iterations),
-    ]
-    cfg.log_processor.by_epoch = False
-    cfg.default_hooks.logger.update(interval=10, log_metric_by_epoch=False)
-    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=every, max_keep_ckpts=2)
+    set_schedule(cfg, schedule, schedule.iterations // VALIDATIONS)
