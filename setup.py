@@ -60,6 +60,7 @@ setup(
             *TEST,
             *RUNTIMES,
             'onnx>=1.16',
+            'supervision>=0.25',
             'import-linter>=2.0',
             'mypy>=1.15',
             'pre-commit>=3.5',

@@ -6,6 +6,7 @@ what was decided is said, a line each. The model, its heads and the transforms o
 
 import colorsys
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,16 +16,18 @@ import numpy as np
 from mmengine.config import Config
 
 from ..config.settings import LOADERS
-from ..config.tree import dicts, in_pixels, innermost, set_annotations
+from ..config.tree import dicts, in_pixels, innermost, name_of, set_annotations
 from ..console import plural
 from ..errors import UserError
 from ..findings import Finding, Kind, Level, first_few
 from .augment import augment
+from .formats.files import DEEP
 from .formats.find import read_folders
 from .formats.mend import mend
 from .formats.records import Annotations, Record
 from .formats.split import split
 from .formats.write import write_coco, write_label_maps
+from .photo import depth
 from .rare import even_out
 from .scratch import GRADIENT_NORM, initialize_heads, rate_for, set_optimizer
 from .scratch import WARM_UP as SCRATCH_WARM_UP
@@ -170,6 +173,7 @@ def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | 
             if loader == 'train_dataloader':
                 leaf.update(filter_cfg=dict(filter_empty_gt=False))
     cfg.data_root = f'{data.root}/'
+    data.lines += _read_as_seen(cfg, found)
     for text in _sizes(cfg, found.splits['train'], size):
         data.lines.append(Finding('images', text))
     if wanted is not None:
@@ -181,6 +185,21 @@ def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | 
         if text:
             data.lines.append(Finding('classes', text, Level.WARNING))
         data.lines += _schedule(cfg, found, wanted, images)
+
+
+def _read_as_seen(cfg: Config, found: Annotations) -> Iterator[Finding]:
+    """Where OpenCV shows some images otherwise than a person sees them, read all by `LoadPhoto`, in place."""
+    odd = Counter(record.odd for record in found.records if record.odd)
+    if not odd:
+        return
+    bits = depth(record.image for record in found.records if record.odd == DEEP)
+    for loader in LOADERS:
+        for step in dicts(innermost(cfg[loader])[1]['pipeline']):
+            if name_of(step) == 'LoadImageFromFile':
+                step.update(type='vitdense.data.photo.LoadPhoto', bits=bits)
+    said = ', '.join(f'{count} {what}' for what, count in odd.items())
+    deep = f', {bits} bits of them used' if DEEP in odd else ''
+    yield Finding('images', f'{said}{deep}: all are read as a person sees them (LoadPhoto)')
 
 
 def write_own_data(data: OwnData, folder: Path) -> dict[str, Path]:
@@ -276,6 +295,12 @@ def _schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -> I
         )
         yield Finding('weights', text, Level.WARNING)
     end = max(1, min(warm_up, epochs * per_epoch // 3))
+    if wanted.pretrained and 'backbone' in cfg.model:
+        hook = dict(type='vitdense.engine.frozen_first.FrozenFirstHook', iterations=end)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
+        cfg.find_unused_parameters = True
+        text = f'the backbone stays as it is for the first {plural(end, "iteration")}, while the heads adapt'
+        yield Finding('schedule', text)
     cfg.param_scheduler = [
         dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=end),
         dict(

@@ -5,14 +5,13 @@
 - one file beside `images/`, as Label Studio and labelme2coco have it.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .files import ImageIndex, image_size
+from .files import ImageIndex, annotated_size, load_json
 from .problems import MISSING_IMAGE, UNKNOWN_CLASS, UNKNOWN_IMAGE, UNREADABLE_IMAGE, Problem
 from .records import Annotations, Instance, Record, split_of
 
@@ -29,10 +28,11 @@ def read(folder: Path) -> Annotations | None:
     Raises:
         UserError: two files have other categories, or a file has none.
     """
-    if not (wholes := _files(folder)):
+    problems: list[Problem] = []
+    if not (wholes := _files(folder, problems)):
         return None
     classes = _classes(wholes)
-    found = Annotations('COCO', classes, {})
+    found = Annotations('COCO', classes, {}, problems=problems)
     index = ImageIndex(folder)
     for file, whole in wholes.items():
         split = split_of([*file.relative_to(folder).parts[:-1], file.stem])
@@ -41,23 +41,16 @@ def read(folder: Path) -> Annotations | None:
     return found
 
 
-def _files(folder: Path) -> dict[Path, dict]:
+def _files(folder: Path, problems: list[Problem]) -> dict[Path, dict]:
     """The files with the three lists, read; of COCO's own, not those of keypoints beside the instances."""
     wholes = {}
     for depth in range(DEPTH + 1):
         for file in sorted(folder.glob('*/' * depth + '*.json')):
-            whole = _load(file)
+            whole = load_json(file, problems)
             if isinstance(whole, dict) and all(isinstance(whole.get(name), list) for name in LISTS):
                 wholes[file] = whole
     instances = {file: whole for file, whole in wholes.items() if file.name.startswith('instances_')}
     return instances or wholes
-
-
-def _load(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding='utf-8-sig'))
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _classes(wholes: dict[Path, dict]) -> list[str]:
@@ -121,15 +114,11 @@ def _records(
         if path is None:
             problems.append(Problem(MISSING_IMAGE, where, name))
             continue
-        height, width = image.get('height'), image.get('width')
-        if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
-            size: tuple[int, int] | None = (height, width)
-        else:
-            size = image_size(path)
+        size, sized = annotated_size(image.get('height'), image.get('width'), path)
         if size is None:
             problems.append(Problem(UNREADABLE_IMAGE, where, name))
             continue
-        yield Record(path, size, objects[key])
+        yield Record(path, size, objects[key], sized=sized)
 
 
 def _objects(

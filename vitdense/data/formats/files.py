@@ -1,16 +1,25 @@
 """Finding the image files of a folder, and their sizes."""
 
+import json
 import os
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
+from threading import Lock
+from typing import Any, BinaryIO, NamedTuple
 
 from PIL import ExifTags, Image
+from PIL import TiffImagePlugin as TiffTags
 
+from .problems import UNREADABLE_FILE, Problem
 from .records import SUFFIXES, split_of
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 ORIENTATION = ExifTags.Base.Orientation
+TURNED_BY_OPENCV = ('JPEG', 'MPO', 'PNG', 'TIFF')
+DEEP = 'have 16 bits'
+
+_limit = Lock()  # around a setting of Pillow's that is everyone's
 
 
 class ImageIndex:
@@ -64,12 +73,76 @@ def only(paths: list[Path], folder: Path, split: str | None) -> Path | None:
     return paths[0] if len(paths) == 1 else None
 
 
-def image_size(path: Path) -> tuple[int, int] | None:
-    """(H, W) as a person sees it, with the EXIF orientation obeyed; None if the header cannot be read."""
+def load_json(file: Path, problems: list[Problem]) -> Any:
+    """What a JSON file holds; None, and a problem, where it cannot be read."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ORIENTATION) in SIDEWAYS
+        return json.loads(file.read_text(encoding='utf-8-sig'))
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(Problem(UNREADABLE_FILE, file.name, str(error)[:80]))
+        return None
+
+
+class Header(NamedTuple):
+    """What an image file says before it is decoded.
+
+    size: (H, W) as a person sees it, with the EXIF orientation obeyed.
+    orientation: of EXIF, 1 to 8; 1 is upright.
+    odd: what of it OpenCV shows otherwise than a person sees, or nothing.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+    odd: str
+
+
+def image_header(path: Path) -> Header | None:
+    """The header of an image file; None if it cannot be read."""
+    try:
+        with open_image(path) as image:
+            width, height = _stored_size(image)
+            orientation = image.getexif().get(ORIENTATION)
+            orientation = orientation if orientation in range(1, 9) else 1
+            odd = ''
+            if image.mode.startswith('I'):
+                odd = DEEP
+            elif is_transparent(image):
+                odd = 'are transparent'
+            elif orientation > 1 and image.format not in TURNED_BY_OPENCV:
+                odd = 'are turned by an EXIF tag in a file other than a JPEG'
     except Exception:  # Pillow's formats raise anything on a damaged file
         return None
-    return (width, height) if turned else (height, width)
+    return Header((width, height) if orientation in SIDEWAYS else (height, width), orientation, odd)
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """(W, H) without a turn: of a TIFF, Pillow's `size` may be after it."""
+    tags = getattr(image, 'tag_v2', {})
+    return tags.get(TiffTags.IMAGEWIDTH, image.width), tags.get(TiffTags.IMAGELENGTH, image.height)
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """(H, W) as a person sees it; None if the header cannot be read."""
+    header = image_header(path)
+    return header and header.size
+
+
+def annotated_size(height: Any, width: Any, image: Path) -> tuple[tuple[int, int] | None, bool]:
+    """(H, W) as annotations say it, or else of the image file, and whether they say it."""
+    if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
+        return (height, width), True
+    return image_size(image), False
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether an image has an alpha channel, or a colour that stands for nothing."""
+    return image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La') or 'transparency' in image.info
+
+
+def open_image(file: Path | BinaryIO) -> Image.Image:
+    """Pillow's `Image.open`, for images of any size: it refuses 179 megapixels, which OpenCV reads."""
+    with _limit:
+        most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file)
+        finally:
+            Image.MAX_IMAGE_PIXELS = most

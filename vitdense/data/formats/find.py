@@ -5,8 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import UserError
+from ...findings import first_few
 from ..categories import nearest
 from . import coco, label_maps, labelme, voc, yolo
+from .files import load_json
+from .problems import Problem
 from .records import SPLITS, Annotations
 
 # COCO's file first: tools write it beside others. Labels as text are YOLO's, as pictures label maps.
@@ -50,13 +53,25 @@ def read_folder(folder: Path) -> Annotations:
         raise UserError(f'--data {folder}: no such folder')
     found = next(filter(None, (form.read(folder) for form in FORMATS)), None)
     if found is None:
-        raise UserError(f'--data {folder}: no annotations in a known format. Expected one of:\n{EXPECTED}')
+        raise UserError(
+            f'--data {folder}: no annotations in a known format{_unreadable(folder)}. '
+            f'Expected one of:\n{EXPECTED}'
+        )
     for records in found.splits.values():
         records.sort(key=lambda record: (record.image.name, record.image))
     found.splits = {key: found.splits[key] for key in ('all', *SPLITS) if found.splits.get(key)}
     if not found.splits:
         raise UserError(f'--data {folder}: {found.format} without an image that can be read')
     return found
+
+
+def _unreadable(folder: Path) -> str:
+    """The JSON files that may have been meant, for a message."""
+    problems: list[Problem] = []
+    for file in sorted(folder.rglob('*.json')):
+        load_json(file, problems)
+    files = first_few((f'{one.where} ({one.came})' for one in problems), 3)
+    return f'; cannot be read: {files}' if problems else ''
 
 
 def _joined(first: Annotations, other: Annotations) -> Annotations:

@@ -6,7 +6,7 @@ name per line, or names with colours (`palette.txt`, CVAT's `labelmap.txt`).
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from PIL import Image
 from ...errors import UserError
 from ...findings import first_few
 from .files import image_size
-from .problems import MAP_OF_OTHER_SIZE, NOT_ANNOTATED, UNREADABLE_IMAGE, UNREADABLE_MAP, Problem
+from .problems import MAP_OF_OTHER_SIZE, NOT_ANNOTATED, SAME_STEM, UNREADABLE_IMAGE, UNREADABLE_MAP, Problem
 from .records import Annotations, Record, image_files, split_of
 
 FOLDERS = (
@@ -63,19 +63,25 @@ def read(folder: Path) -> Annotations | None:
     found = Annotations('label maps', [], {})
     counts: Counter[Value] = Counter()
     for images, maps in pairs:
-        by_stem = {path.stem: path for path in image_files(maps)}
+        by_stem = _by_stem(maps)
+        same = _by_stem(images)
         for image in image_files(images):
             where = str(image.relative_to(folder))
-            path = next(
-                (by_stem[image.stem + end] for end in ('', *ENDINGS) if image.stem + end in by_stem), None
+            paths = next(
+                (by_stem[image.stem + end] for end in ('', *ENDINGS) if image.stem + end in by_stem), []
             )
             size = image_size(image)
             if size is None:
                 found.problems.append(Problem(UNREADABLE_IMAGE, where, image.name))
                 continue
-            if path is None:
+            if not paths:
                 found.problems.append(Problem(NOT_ANNOTATED, where, f'none in {maps.name}/'))
                 continue
+            if several := [one for one in (same[image.stem], paths) if len(one) > 1]:
+                came = ', '.join(one.name for one in several[0])
+                found.problems.append(Problem(SAME_STEM, where, came))
+                continue
+            path = paths[0]
             values = _values(path)
             if values is None:
                 found.problems.append(Problem(UNREADABLE_MAP, str(path.relative_to(folder)), path.name))
@@ -92,6 +98,13 @@ def read(folder: Path) -> Annotations | None:
     found.pixels = in_one_form(counts)
     found.classes, found.values, note = meanings(found.pixels, _class_file(folder))
     found.notes.append(note)
+    return found
+
+
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in image_files(folder):
+        found[path.stem].append(path)
     return found
 
 
@@ -149,7 +162,7 @@ def _class_file(folder: Path) -> list[Named]:
     files = [folder / name for name in CLASS_FILES]
     file = next((file for file in files if file.is_file()), None)
     named: list[Named] = []
-    for line in file.read_text(encoding='utf-8-sig').splitlines() if file else ():
+    for line in file.read_text(encoding='utf-8-sig', errors='replace').splitlines() if file else ():
         line = line.strip()
         if not line or line.startswith('#'):
             continue

@@ -6,7 +6,6 @@ can have holes; polygons cannot. Points and lines have no area and are left out,
 
 import base64
 import io
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import UserError
-from .files import ImageIndex, image_size, only
+from .files import ImageIndex, annotated_size, load_json, only
 from .problems import MALFORMED_SHAPE, MISSING_IMAGE, UNKNOWN_CLASS, UNREADABLE_IMAGE, Problem
 from .records import Annotations, Instance, Record, hull, split_of
 
@@ -33,13 +32,14 @@ def read(folder: Path) -> Annotations | None:
     Raises:
         UserError: no file has a shape with an area.
     """
-    if not (wholes := dict(_files(folder))):
+    problems: list[Problem] = []
+    if not (wholes := dict(_files(folder, problems))):
         return None
     labels = {one.get('label') for whole in wholes.values() for one in _shapes(whole) if _kind(one) in KINDS}
     classes = sorted(label for label in labels if isinstance(label, str) and label)
     if not classes:
         raise UserError(f'{folder}: no shape with an area in any of its {len(wholes)} JSON files')
-    found = Annotations('LabelMe', classes, {})
+    found = Annotations('LabelMe', classes, {}, problems=problems)
     index = ImageIndex(folder)
     left_out: Counter[str] = Counter()
     for file, whole in wholes.items():
@@ -52,12 +52,9 @@ def read(folder: Path) -> Annotations | None:
     return found
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, dict]]:
+def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[Path, dict]]:
     for file in sorted(folder.rglob('*.json'), key=lambda path: (path.name, path)):
-        try:
-            whole = json.loads(file.read_text(encoding='utf-8-sig'))
-        except (OSError, ValueError, RecursionError):
-            continue
+        whole = load_json(file, problems)
         if isinstance(whole, dict) and isinstance(whole.get('shapes'), list):
             yield file, whole
 
@@ -87,8 +84,7 @@ def _record(
     if path is None:
         found.problems.append(Problem(MISSING_IMAGE, where, name or file.stem))
         return None
-    height, width = whole.get('imageHeight'), whole.get('imageWidth')
-    size = (height, width) if isinstance(height, int) and isinstance(width, int) else image_size(path)
+    size, sized = annotated_size(whole.get('imageHeight'), whole.get('imageWidth'), path)
     if size is None:
         found.problems.append(Problem(UNREADABLE_IMAGE, where, path.name))
         return None
@@ -108,7 +104,7 @@ def _record(
             groups.setdefault(
                 (shape['label'], 'alone', number) if group is None else (shape['label'], group), []
             ).append(shape)
-    record = Record(path, size)
+    record = Record(path, size, sized=sized)
     for (label, *_), shapes in groups.items():
         record.instances.append(_instance(shapes, found.classes.index(label), size))
     return record

@@ -3,14 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ...console import plural
 from ...findings import Kind
-from .files import ORIENTATION, SIDEWAYS, image_size
+from .files import SIDEWAYS, image_header
 from .problems import (
     ANNOTATED_TWICE,
     CLIPPED,
@@ -21,6 +19,7 @@ from .problems import (
     OUTSIDE,
     SHORT_POLYGON,
     TURNED,
+    UNKNOWN_TURN,
     UNREADABLE_IMAGE,
     Problem,
 )
@@ -42,7 +41,7 @@ def mend(found: Annotations) -> Annotations:
                 found.problems.append(Problem(ANNOTATED_TWICE, where, 'the first is kept'))
                 continue
             seen.add(record.image)
-            if record.label_map or _upright(record, found.problems):
+            if _upright(record, found.problems):
                 record.instances = _mended(record, found.problems)
                 kept.append(record)
         found.splits[split] = kept
@@ -51,13 +50,18 @@ def mend(found: Annotations) -> Annotations:
 
 def _upright(record: Record, problems: list[Problem]) -> bool:
     """Turn what was annotated on the stored pixels as the EXIF tag turns the image; False if sizes differ."""
-    size = image_size(record.image)
-    if size is None:
+    header = image_header(record.image)
+    if header is None:
         problems.append(Problem(UNREADABLE_IMAGE, record.image.name, 'no image'))
         return False
+    size, record.odd = header.size, header.odd
     if record.size == size:
+        shows = record.sized and header.orientation in SIDEWAYS and size[0] != size[1]
+        if header.orientation > 1 and not shows:
+            came = f'EXIF orientation {header.orientation}'
+            problems.append(Problem(UNKNOWN_TURN, record.image.name, came))
         return True
-    if record.size != size[::-1] or not (turn := _turn(record.image, record.size)):
+    if record.size != size[::-1] or not (turn := _turn(header.orientation, record.size)):
         came = f'{record.size[0]} × {record.size[1]} for {size[0]} × {size[1]} (H × W)'
         problems.append(Problem(OTHER_SIZE, record.image.name, came))
         return False
@@ -70,17 +74,15 @@ def _upright(record: Record, problems: list[Problem]) -> bool:
     return True
 
 
-def _turn(image: Path, stored: tuple[int, int]) -> Point | None:
+def _turn(orientation: int, stored: tuple[int, int]) -> Point | None:
     """From a point of the stored pixels to that of the image as it is shown (EXIF 2.3, table 6)."""
-    with Image.open(image) as opened:
-        orientation = opened.getexif().get(ORIENTATION)
     height, width = stored
     return {
         5: lambda x, y: (y, x),
         6: lambda x, y: (height - y, x),
         7: lambda x, y: (height - y, width - x),
         8: lambda x, y: (y, width - x),
-    }.get(orientation if orientation in SIDEWAYS else 0)
+    }.get(orientation)
 
 
 def _turned(one: Instance, turn: Point) -> Instance:

@@ -14,6 +14,13 @@ OTHER_SIZE = Kind('annotations of another size than the image')
 TURNED = Kind(
     'images that an EXIF tag turns', 'boxes of the stored pixels are turned, too', level=Level.WARNING
 )
+UNKNOWN_TURN = Kind(
+    'images that an EXIF tag turns, perhaps not their annotations',
+    'no size tells which; look at training_samples.png',
+    level=Level.WARNING,
+)
+DAMAGED_IMAGE = Kind('images that are truncated or damaged')
+SAME_STEM = Kind('images that share an annotation file, as their names differ in the suffix alone')
 IN_NO_LIST = Kind('images in no list of ImageSets', level=Level.WARNING)
 TWO_SPLITS = Kind('images of two splits', 'they validate what was trained on', level=Level.WARNING)
 NOT_ANNOTATED = Kind('images without a label map', level=Level.WARNING)
@@ -36,9 +43,11 @@ SEVERAL_PARTS = Kind('outlines of several parts', 'YOLO has none; boxes instead'
 EXPECTED = {
     MISSING_IMAGE: 'one image of this name in the folder',
     UNREADABLE_IMAGE: 'an image',
+    DAMAGED_IMAGE: 'a whole image',
+    SAME_STEM: 'one image for each annotation file',
     ANNOTATED_TWICE: 'one entry for each image',
     OTHER_SIZE: 'the size of the image, perhaps with its sides exchanged by an EXIF tag',
-    UNREADABLE_FILE: 'an `annotation` in XML',
+    UNREADABLE_FILE: 'a file in its format',
     UNREADABLE_MAP: 'an image',
     MAP_OF_OTHER_SIZE: 'the size of the image',
     UNKNOWN_IMAGE: 'the id of an image of the file',

@@ -47,12 +47,16 @@ class Record:
     size: (H, W) in pixels, as its annotations know it.
     instances: its objects; of a label map, none.
     label_map: the file of its label map, if it has one.
+    sized: whether its annotations say its size, which shows if they are of the image as an EXIF tag turns it.
+    odd: what of it OpenCV shows otherwise than a person sees (`files.Header`), or nothing.
     """
 
     image: Path
     size: tuple[int, int]
     instances: list[Instance] = field(default_factory=list)
     label_map: Path | None = None
+    sized: bool = True
+    odd: str = ''
 
 
 @dataclass

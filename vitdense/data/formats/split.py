@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .problems import TWO_SPLITS, Problem
+from .files import open_image
+from .problems import DAMAGED_IMAGE, TWO_SPLITS, Problem
 from .records import Annotations, Record
 
 SHARE = 0.15  # of the images, that validate
@@ -20,10 +21,15 @@ FRAME = re.compile(r'(.*?)(\d+)$')
 
 
 class Look(NamedTuple):
-    """By what two images are the same: the digest of the file, and its difference hash."""
+    """By what two images are the same: the digest of the file, and its difference hash; or what is wrong."""
 
     digest: str
     bits: int | None
+    damage: str = ''
+
+    @property
+    def keys(self) -> list[Hashable]:
+        return [self.digest] if self.bits is None else [self.digest, self.bits]
 
 
 def split(found: Annotations) -> None:
@@ -33,9 +39,10 @@ def split(found: Annotations) -> None:
     so that names and order do not matter: a share of the images of each class, the rarest class first, where
     images that look alike stay together.
     """
+    looks = {record.image: look_of(record.image) for record in found.records}
+    _leave_out_damaged(found, looks)
     rest = [record for name in ('all', 'train') for record in found.splits.pop(name, [])]
     rest.sort(key=lambda record: (record.image.name, record.image))
-    looks = {record.image: look_of(record.image) for record in [*rest, *found.records]}
     if found.splits.get('val'):
         found.splits = dict(train=rest, **found.splits)
         _warn_of_leaks(found, looks)
@@ -59,6 +66,15 @@ def split(found: Annotations) -> None:
     _warn_of_leaks(found, looks)
 
 
+def _leave_out_damaged(found: Annotations, looks: dict[Path, Look]) -> None:
+    """Images that do not decode, as far as Pillow can tell: OpenCV may fill what is missing with grey."""
+    for name, records in found.splits.items():
+        for record in records:
+            if damage := looks[record.image].damage:
+                found.problems.append(Problem(DAMAGED_IMAGE, record.image.name, damage))
+        found.splits[name] = [record for record in records if not looks[record.image].damage]
+
+
 def alike(records: list[Record], looks: dict[Path, Look]) -> list[list[Record]]:
     """Groups of images with the same bytes, the same difference hash, or that follow each other in a clip."""
     parent = list(range(len(records)))
@@ -71,9 +87,8 @@ def alike(records: list[Record], looks: dict[Path, Look]) -> list[list[Record]]:
 
     first: dict[Hashable, int] = {}
     for i, record in enumerate(records):
-        for key in looks[record.image]:
-            if key is not None:
-                parent[top(i)] = top(first.setdefault(key, i))
+        for key in looks[record.image].keys:
+            parent[top(i)] = top(first.setdefault(key, i))
     for one, other in _frames(records):
         before, after = (looks[records[i].image].bits for i in (one, other))
         if before is not None and after is not None and (before ^ after).bit_count() <= CLOSE:
@@ -96,17 +111,18 @@ def _frames(records: list[Record]) -> Iterator[tuple[int, int]]:
 
 
 def look_of(path: Path) -> Look:
-    return Look(hashlib.sha256(path.read_bytes()).hexdigest(), difference_hash(path))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return Look(digest, difference_hash(path))
+    except Exception as error:  # Pillow's formats raise anything on a damaged file
+        return Look(digest, None, str(error) or type(error).__name__)
 
 
 def difference_hash(path: Path) -> int | None:
     """64 bits: whether each of 8 × 8 places is darker than the next (dHash); None of one flat colour."""
-    try:
-        with Image.open(path) as image:
-            image.draft('L', (4 * SIDE, 4 * SIDE))
-            small = np.asarray(image.convert('L').resize((SIDE + 1, SIDE), Image.Resampling.BOX), int)
-    except Exception:  # Pillow's formats raise anything on a damaged file
-        return None
+    with open_image(path) as image:
+        image.draft('L', (4 * SIDE, 4 * SIDE))
+        small = np.asarray(image.convert('L').resize((SIDE + 1, SIDE), Image.Resampling.BOX), int)
     if np.ptp(small) < 2 * SIDE:
         return None
     return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), 'big')
@@ -146,9 +162,7 @@ def _warn_of_leaks(found: Annotations, looks: dict[Path, Look]) -> None:
     where: dict[Hashable, tuple[str, Record]] = {}
     for name, records in found.splits.items():
         for record in records:
-            for key in looks[record.image]:
-                if key is None:
-                    continue
+            for key in looks[record.image].keys:
                 before, other = where.setdefault(key, (name, record))
                 if before != name:
                     came = f'{before} has it as {other.image.name}'

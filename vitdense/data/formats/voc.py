@@ -20,21 +20,20 @@ NAN = float('nan')
 def read(folder: Path) -> Annotations | None:
     """Read every XML file; classes are in the order of their names. ImageSets or folders say the splits.
 
-    None, if the first is no `annotation`, or there is none.
+    None, if none is an `annotation`.
 
     Raises:
         UserError: no file names an object.
     """
     files = sorted(folder.rglob('*.xml'), key=lambda path: (path.name, path))
-    if not files or _root(files[0]) is None:
+    roots = {file: _root(file) for file in files}
+    trees = {file: root for file, root in roots.items() if root is not None}
+    if not trees:
         return None
     found = Annotations('Pascal VOC', [], {})
-    trees = {}
     for file in files:
-        if (root := _root(file)) is None:
+        if file not in trees:
             found.problems.append(Problem(UNREADABLE_FILE, str(file.relative_to(folder)), 'no annotation'))
-        else:
-            trees[file] = root
     found.classes = sorted(
         {_text(one, 'name') for root in trees.values() for one in root.iter('object')} - {''}
     )
@@ -67,7 +66,7 @@ def _sets(folder: Path) -> dict[str, str]:
     for name in ('trainval', 'test', 'val', 'train'):
         file = main / f'{name}.txt'
         if file.is_file():
-            for line in file.read_text(encoding='utf-8-sig').splitlines():
+            for line in file.read_text(encoding='utf-8-sig', errors='replace').splitlines():
                 if line.split():
                     splits[line.split()[0]] = 'all' if name == 'trainval' else name
     return splits
@@ -87,7 +86,7 @@ def _record(
     if size is None:
         found.problems.append(Problem(UNREADABLE_IMAGE, where, path.name))
         return None
-    record = Record(path, size)
+    record = Record(path, size, sized=_size(root) is not None)
     for number, one in enumerate(root.iter('object'), 1):
         if not (label := _text(one, 'name')):
             found.problems.append(Problem(UNKNOWN_CLASS, f'{where}: object {number}', 'no name'))

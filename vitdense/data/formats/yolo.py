@@ -6,6 +6,7 @@ the image's name, and lies in `labels/` where the image lies in `images/`, or el
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,15 @@ import yaml
 from ...errors import UserError
 from ...findings import Kind
 from .files import image_size
-from .problems import MALFORMED_LINE, MISSING_IMAGE, NOT_FINITE, UNKNOWN_CLASS, UNREADABLE_IMAGE, Problem
+from .problems import (
+    MALFORMED_LINE,
+    MISSING_IMAGE,
+    NOT_FINITE,
+    SAME_STEM,
+    UNKNOWN_CLASS,
+    UNREADABLE_IMAGE,
+    Problem,
+)
 from .records import SPLIT_NAMES, Annotations, Instance, Record, hull, image_files, split_of
 
 YAML_FILES = ('data.yaml', 'dataset.yaml', 'data.yml', 'dataset.yml')
@@ -152,6 +161,9 @@ def _label_file(image: Path) -> Path:
 def _records(
     images: list[Path], folder: Path, classes: int, problems: list[Problem], lengths: set[int]
 ) -> Iterator[Record]:
+    names: dict[Path, list[str]] = defaultdict(list)
+    for image in images:
+        names[_label_file(image)].append(image.name)
     for image in sorted(images, key=lambda path: (path.name, path)):
         if not image.is_file():
             problems.append(Problem(MISSING_IMAGE, _inside(image, folder), 'no such file'))
@@ -159,8 +171,12 @@ def _records(
         if (size := image_size(image)) is None:
             problems.append(Problem(UNREADABLE_IMAGE, _inside(image, folder), 'no image'))
             continue
-        record = Record(image, size)
         file = _label_file(image)
+        if file.is_file() and len(names[file]) > 1:
+            came = ', '.join(names[file])
+            problems.append(Problem(SAME_STEM, _inside(image, folder), came))
+            continue
+        record = Record(image, size, sized=False)
         for number, line in enumerate(_lines(file) if file.is_file() else (), 1):
             if not line.strip():
                 continue
@@ -187,7 +203,7 @@ def _instance(line: str, size: tuple[int, int], classes: int, lengths: set[int])
         label, *numbers = (float(word) for word in line.split())
     except ValueError:
         raise _Malformed(MALFORMED_LINE) from None
-    if label != int(label) or not 0 <= label < classes:
+    if not label.is_integer() or not 0 <= label < classes:
         raise _Malformed(UNKNOWN_CLASS)
     height, width = size
     if len(numbers) == BOX:
@@ -204,4 +220,4 @@ def _instance(line: str, size: tuple[int, int], classes: int, lengths: set[int])
 
 
 def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding='utf-8-sig').splitlines()
+    return file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
