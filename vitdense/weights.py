@@ -236,7 +236,10 @@ class FittedInit(PretrainedInit):
             return
         record, model = initialized
         part = next((name for name, one in model.named_modules() if one is module), '')
-        checkpoint = CheckpointLoader.load_checkpoint(self.checkpoint, self.map_location)
+        try:
+            checkpoint = CheckpointLoader.load_checkpoint(self.checkpoint, self.map_location)
+        except OSError as error:  # among them urllib's, of torchvision's weights
+            raise ValueError(f'{self.checkpoint}: could not be loaded ({error})') from error
         if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict', {}), dict):
             raise ValueError(f'{self.checkpoint}: not a checkpoint: it holds a {type(checkpoint).__name__}')
         own = module.state_dict()

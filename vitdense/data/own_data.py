@@ -168,6 +168,8 @@ def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | 
         leaf.update(kept, data_root=f'{data.root}/', metainfo=metainfo)
         if segments:
             leaf.update(type='vitdense.data.listed.ListedSegDataset')
+            for step in dicts(leaf['pipeline']):  # of ADE20K, whose value 0 is no class
+                step.pop('reduce_zero_label', None)
         else:
             leaf.update(type='mmdet.datasets.CocoDataset', data_prefix=dict(img=''))
             if loader == 'train_dataloader':
@@ -256,6 +258,8 @@ def scaled_sizes(cfg: Config, factor: float) -> None:
         for key in ('scale', 'img_scale', 'scales', 'random_size_range', 'crop_size', 'size'):
             if key in part and in_pixels(part[key]):
                 part[key] = _times(part[key], factor, 32 if key in ('crop_size', 'size') else 1)
+        if min(border := np.ravel(part.get('border', 0))) < 0:  # of a mosaic, which is twice as large
+            part['border'] = tuple(round(side * factor) for side in border.tolist())
     for part in dicts(cfg.model):
         if part.get('mode') == 'slide':
             for key in ('crop_size', 'stride'):
