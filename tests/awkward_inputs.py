@@ -1,15 +1,11 @@
 """Sixty awkward folders of images and annotations, and what a training and a check make of them.
 
-`python tests/awkward_inputs.py` prints the table of docs/awkward_inputs.md.
+`python tests/awkward_inputs.py` prints the table of docs/awkward_inputs.md; a nightly test runs every row.
 """
 
 import json
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import drawn_folders as drawn
 import numpy as np
@@ -382,29 +378,13 @@ def call_words(command, head, folder, run):
     return [*words, '--preflight', '--work-dir', run] if command == 'train' else words
 
 
-def main() -> None:
-    """Print the table: each case by both commands, in processes of their own."""
-    print('| input | train | check_data | what they say |\n|---|---|---|---|')
-    for name, (head, make, *_, word) in CASES.items():
-        with tempfile.TemporaryDirectory() as place:
-            make(folder := Path(place, 'data'))
-            codes, lines = [], []
-            for command in ('train', 'check_data'):
-                words = call_words(command, head, folder, f'{place}/run')
-                done = subprocess.run(
-                    [sys.executable, '-m', 'vitdense', command, *map(str, words)],
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                assert 'Traceback' not in done.stderr, done.stderr
-                codes.append(done.returncode)
-                lines += [*done.stderr.splitlines(), *done.stdout.splitlines()]
-            os.chmod(folder, 0o755)
-            said = next((line.strip() for line in lines if word and word in line), '')
-            said = ' '.join(said.removeprefix('data  warning: ').replace(f'{folder}/', '').split())
-            print(f'| {name} | {codes[0]} | {codes[1]} | {said[:160]} |', flush=True)
+def table():
+    """A row for each case, as the test holds it."""
+    yield '| input | train | check_data | what is said contains |'
+    yield '|---|---|---|---|'
+    for name, (_, _, train, check, word) in CASES.items():
+        yield f'| {name} | {train} | {check} | {word} |'
 
 
 if __name__ == '__main__':
-    main()
+    print('\n'.join(table()))

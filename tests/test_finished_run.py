@@ -52,7 +52,7 @@ def test_training_shows_its_preamble_progress_scores_and_files(trained):
    config  tiny\.py
     model  RetinaNet on TransCNN
      size  0\.1 M parameters: backbone 0\.0 M, neck 0\.0 M, bbox_head 0\.0 M
-  weights  random initialization
+  weights  random initialization; neck and heads calibrated by 16 images
     train  780 images, 5 classes \(boat, fish, house, starfish, lifebuoy\), \S+/coco
       val  24 images, 5 classes \(boat, fish, house, starfish, lifebuoy\), \S+/coco
  schedule  20 iterations, batch size 4, validation every \d+ iterations

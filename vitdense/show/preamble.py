@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from .. import __version__, mmcv_ops, threads
 from ..console import display_path, plural, spread
 from ..data.dataset import classes_of, leaf_datasets
+from ..engine.calibrate import IMAGES, CalibrateHook
 from ..engine.precision import is_compiled
 from ..engine.processes import unwrapped
 from ..findings import first_few
@@ -64,7 +65,9 @@ def _weights(runner: Runner) -> str:
     if source := checkpoint_source(runner):
         return f'{"resumed from" if is_resuming(runner) else "checkpoint"} {display_path(source)}'
     named = [f'{part or "model"} from {file}' for part, file in named_files(unwrapped(runner))]
-    return first_few(named) if named else 'random initialization'
+    text = first_few(named) if named else 'random initialization'
+    calibrated = any(isinstance(hook, CalibrateHook) for hook in runner.hooks)
+    return f'{text}; neck and heads calibrated by {IMAGES} images' if calibrated else text
 
 
 def _data(loader: DataLoader) -> str:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pycocotools.mask import area
+from small import REPOSITORY
 
 from vitdense.data.formats import problems
 from vitdense.data.formats.find import read_folder, read_folders
@@ -289,3 +290,9 @@ def test_what_mend_keeps_lies_inside_and_everything_else_is_named(tmp_path_facto
         assert y + height <= 96 + 1e-9
     left_out = [problem for problem in found.problems if problem.kind is not problems.CLIPPED]
     assert len(kept) + len(left_out) == len(found_boxes)
+
+
+def test_the_documented_table_of_awkward_inputs_is_the_tested_one():
+    from awkward_inputs import table
+
+    assert '\n'.join(table()) in (REPOSITORY / 'docs' / 'awkward_inputs.md').read_text(encoding='utf-8')
