@@ -216,7 +216,7 @@ def test_released_weights_are_in_the_backbone_when_training_starts(call, tmp_pat
     still = ['optim_wrapper.optimizer.lr=0', 'optim_wrapper.optimizer.weight_decay=0']
     done = call('train', 'tiny.py', '--sample', '--weights', 'released.pth', '--cfg-options', *BRIEF, *still)
     assert (done.code, done.err) == (0, '')
-    assert '  weights  backbone from released.pth\n' in done.out
+    assert '  weights  backbone from released.pth; neck and heads calibrated by 16 images\n' in done.out
     state = torch.load(tmp_path / 'work_dirs/tiny/iter_2.pth', weights_only=False)['state_dict']
     for name, tensor in backbone.state_dict().items():
         if 'num_batches_tracked' not in name:  # the norms' statistics are kept too

@@ -11,7 +11,8 @@ from small import CONFIGS, workplace
 
 from vitdense.config.tree import innermost, name_of
 from vitdense.data.augment import augment
-from vitdense.data.own_data import Wanted, name_files, read_own_data, use_own_data, write_own_data
+from vitdense.data.own_data import name_files, read_own_data, use_own_data, write_own_data
+from vitdense.data.own_schedule import Wanted
 from vitdense.data.reproducible import SampleId, SeededDataset
 from vitdense.errors import UserError
 

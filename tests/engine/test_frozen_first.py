@@ -6,7 +6,8 @@ import torch
 from mmengine.config import Config
 from small import workplace
 
-from vitdense.data.own_data import Wanted, read_own_data, use_own_data
+from vitdense.data.own_data import read_own_data, use_own_data
+from vitdense.data.own_schedule import Wanted
 
 QUICK = ['--batch', 2, '--size', 64]
 

@@ -264,7 +264,8 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
     if args.sample:
         use_sample(cfg)
     if data:
-        from ..data.own_data import Wanted, use_own_data
+        from ..data.own_data import use_own_data
+        from ..data.own_schedule import Wanted
 
         trains = hasattr(args, 'epochs')
         pretrained = _pretrained(cfg, args) if trains else False

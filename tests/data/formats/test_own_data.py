@@ -171,3 +171,16 @@ def test_a_resumed_run_has_the_schedule_and_the_data_of_its_start(call_tool, tmp
     code, _, err = call_tool('train', config, *options, '--resume', run / 'epoch_1.pth')
     assert code == 2
     assert 'other annotations' in err
+
+
+def test_what_is_left_out_is_counted_before_and_after(call_tool, tmp_path):
+    config, folder = workplace(tmp_path) / 'tiny.py', drawn.coco(tmp_path / 'data')
+    (folder / 'images' / 'photo-a.png').write_bytes(b'')
+    whole = json.loads((folder / 'result.json').read_text())
+    whole['annotations'][-1]['bbox'] = [0, 0, 0, 0]
+    (folder / 'result.json').write_text(json.dumps(whole))
+    options = ['--data', folder, '--size', 64, '--preflight', '--work-dir', tmp_path / 'run']
+    code, out, err = call_tool('train', config, *options)
+    assert code == 0, err
+    assert 'data  11 of 12 images and 32 of 36 objects are used' in out
+    (folder / 'images' / 'photo-a.png').unlink()

@@ -1,0 +1,97 @@
+"""Batch size, epochs and learning rate of a training on one's own images."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+from ..console import plural
+from ..findings import Finding, Level
+from .formats.records import Annotations
+from .scratch import GRADIENT_NORM, initialize_heads, rate_for, set_optimizer
+from .scratch import WARM_UP as SCRATCH_WARM_UP
+
+ITERATIONS = 2000  # that a training of few images takes at least, if that is not more than MOST_EPOCHS
+EPOCHS = (12, 300)  # at least, and at most
+VALIDATIONS = 10
+WARM_UP = 100  # iterations, from pretrained weights
+
+
+@dataclass
+class Wanted:
+    """What the command line asks of a training; None for what follows from the data.
+
+    pretrained: whether the run starts from weights.
+    augment: 'light', 'strong', or the config's own transforms.
+    """
+
+    epochs: int | None = None
+    batch: int | None = None
+    pretrained: bool = False
+    augment: str | None = None
+
+
+def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -> Iterator[Finding]:
+    """Epochs from the number of images; the learning rate from the batch size, warm-up and a cosine.
+
+    `images` are those of an epoch: more than there are, where some come several times.
+    """
+    batch = min(wanted.batch or cfg.train_dataloader.batch_size, images)
+    least, most = EPOCHS
+    epochs = wanted.epochs or min(most, max(least, math.ceil(ITERATIONS * batch / images)))
+    per_epoch = math.ceil(images / batch)
+    every = max(1, epochs // VALIDATIONS)
+    text = f'{epochs} epochs of {images} images, batch size {batch}: {epochs * per_epoch} iterations; '
+    yield Finding('schedule', text + f'a validation every {plural(every, "epoch")}')
+    cfg.train_dataloader.update(batch_size=batch)
+    cfg.train_dataloader.sampler = dict(type='mmengine.dataset.DefaultSampler', shuffle=True)
+    if found.is_label_maps:
+        cfg.train_dataloader.pop('batch_sampler', None)
+        # a batch norm behind a pooling to one pixel needs two images
+        cfg.train_dataloader.drop_last = images > batch > 1 == images % batch
+    cfg.train_cfg = dict(type='mmengine.runner.EpochBasedTrainLoop', max_epochs=epochs, val_interval=every)
+    text, warm_up = _rates(cfg, batch, wanted.pretrained)
+    yield Finding('schedule', text)
+    if not wanted.pretrained:
+        text = (
+            f'from scratch on {plural(images, "image")}, expect little; --weights, --init: start from a file'
+        )
+        yield Finding('weights', text, Level.WARNING)
+    end = max(1, min(warm_up, epochs * per_epoch // 3))
+    if wanted.pretrained and 'backbone' in cfg.model:
+        hook = dict(type='vitdense.engine.frozen_first.FrozenFirstHook', iterations=end)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
+        cfg.find_unused_parameters = True
+        text = f'the backbone stays as it is for the first {plural(end, "iteration")}, while the heads adapt'
+        yield Finding('schedule', text)
+    cfg.param_scheduler = [
+        dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=end),
+        dict(
+            type='mmengine.optim.CosineAnnealingLR',
+            by_epoch=True,
+            convert_to_iter_based=True,
+            eta_min_ratio=0.01,
+            begin=0,
+            end=epochs,
+            T_max=epochs,
+        ),
+    ]
+    cfg.log_processor.by_epoch = True
+    cfg.default_hooks.logger.update(interval=max(1, min(10, per_epoch)), log_metric_by_epoch=True)
+    cfg.default_hooks.checkpoint.update(by_epoch=True, interval=every, max_keep_ckpts=2)
+
+
+def _rates(cfg: Config, batch: int, pretrained: bool) -> tuple[str, int]:
+    """Set the learning rate; what to say about it, and the iterations of the warm-up."""
+    base = (cfg.pop('auto_scale_lr', None) or {}).get('base_batch_size', 16)
+    optimizer = cfg.optim_wrapper.optimizer
+    if not pretrained:
+        initialize_heads(cfg)
+        set_optimizer(cfg, rate_for(batch))
+        text = f'learning rate {optimizer.lr:.3g}, of a training from scratch with batch size {batch}'
+        return text, SCRATCH_WARM_UP
+    before, optimizer.lr = optimizer.lr, optimizer.lr * math.sqrt(batch / base)
+    cfg.optim_wrapper.setdefault('clip_grad', dict(max_norm=GRADIENT_NORM))
+    text = f'learning rate {before:g} for batch size {base}, {optimizer.lr:.3g} for {batch}'
+    return f'{text} (by the square root)', WARM_UP
