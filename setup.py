@@ -49,6 +49,7 @@ setup(
         'matplotlib>=3.8',
         'numpy>=1.26',
         'pillow>=11.0',
+        'psutil>=5.9',
         'pycocotools>=2.0.7',
         'pyyaml>=6.0',
         'rich>=13.0',

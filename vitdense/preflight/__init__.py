@@ -8,6 +8,7 @@ schedule    the learning rate over the run against its length
 scores      what is scored against what is loaded, the checkpoint's classes
 validation  one batch of the validation, and who waits for a score of it
 step        one training step that changes nothing: gradients, memory
+neighbours  other work on the cores that the threads count on
 precision   what mixed precision brings on this processor, measured
 untouched   what all of them leave as it was
 

@@ -14,6 +14,7 @@ from ..errors import PreflightPassed, UserError
 from ..findings import Finding, Level
 from .data import classes, epochs, ignore_index, labels, left_out, masks, other_names
 from .label_maps import left_out_maps, test_label_maps, validation_label_maps
+from .neighbours import other_work
 from .origin import batch_size, frozen, loaded_weights, resumable, resumed_config, resumed_epochs
 from .precision import test_precision, training_precision
 from .schedule import schedule
@@ -32,6 +33,7 @@ Check = Callable[[Runner], Iterator[Finding]]
 
 # An error that one of them finds would make the later ones fail.
 CHECKS: list[Check] = [
+    other_work,
     epochs,
     classes,
     ignore_index,
