@@ -1,6 +1,9 @@
 """A benchmark runs models in turns, names what it ran, and computes what it shows. No time is judged here."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -20,6 +23,7 @@ from vitdense.benchmark.setting import RunSetting
 from vitdense.benchmark.timing import PRODUCT, WARM_UP, Load, Timing, _timing, matrix_product, time_in_turns
 from vitdense.complexity import _Count, cost
 from vitdense.memory import peak_memory
+from vitdense.other_work import OtherWork
 
 CPU = torch.device('cpu')
 
@@ -51,11 +55,22 @@ def test_cpu_seconds_are_of_all_threads_and_not_of_a_wait():
     assert timings['work'].cpu > 0.5 * timings['work'].median
 
 
-@pytest.mark.parametrize(
-    ('start', 'end', 'quiet'), [(0.1, 2.2, True), (1.1, 2.2, False), (0.1, 3.1, False), (0.0, 0.0, True)]
-)
-def test_a_machine_is_quiet_where_little_else_runs(start, end, quiet):
-    assert Load(start, end).quiet(threads=2) is quiet
+@pytest.mark.parametrize(('others', 'quiet'), [(0.0, True), (0.1, True), (0.9, False)])
+def test_a_machine_is_quiet_where_little_else_runs(others, quiet):
+    assert Load(3.0, 2.0, others).quiet is quiet  # whatever ran before
+
+
+def test_work_of_other_processes_is_seen_and_ones_own_is_not(monkeypatch):
+    others = OtherWork()
+    other = subprocess.Popen([sys.executable, '-c', 'while True: pass'])
+    time.sleep(0.5)
+    cores = others.cores()
+    other.kill()
+    assert 0.2 < cores <= os.cpu_count() + 0.5
+    # one second, in which all cores worked for 1.5, this process for 1.2 of them
+    clocks = iter([(0.0, 10.0, 4.0), (1.0, 11.5, 5.2)])
+    monkeypatch.setattr('vitdense.other_work._clocks', lambda: next(clocks))
+    assert OtherWork().cores() == pytest.approx(0.3)
 
 
 def test_the_matrix_product_is_what_its_rate_is_computed_from():
@@ -128,9 +143,9 @@ def test_ratios_and_shares_are_computed_from_what_was_timed():
     models = [timed_model('PiT:ti', setting(training=True)), timed_model('resnet50', setting(training=True))]
     timings = {'PiT:ti': Timing(0.5, 0.4, 0.6, 0.9), 'resnet50': Timing(2.0, 1.9, 2.2, 3.8)}
     memory = {'PiT:ti': 3, 'resnet50': 4}
-    product, load = Timing(0.1, 0.1, 0.1, 0.2), Load(0.1, 9.0)
+    product, load = Timing(0.1, 0.1, 0.1, 0.2), Load(0.1, 9.0, 1.5)
     found = results(setting(training=True), models, timings, memory, product, load, 'resnet50')
-    assert found['load'] == dict(start=0.1, end=9.0)
+    assert found['load'] == dict(start=0.1, end=9.0, others=1.5)
     assert not found['quiet']
     rate = 2 * 2048**3 / 0.1
     assert found['matrix_product_rate'] == rate

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import psutil
 import pytest
 import torch
 from torch import nn
 
+from vitdense.other_work import OtherWork
 from vitdense.preflight.neighbours import other_work
 
 CORES = os.cpu_count()
@@ -37,7 +37,7 @@ def test_busy_processes_are_seen(runner):
 )
 def test_as_many_threads_as_cores_are_left(percent, threads, wanted, monkeypatch, runner):
     monkeypatch.setattr(os, 'cpu_count', lambda: 4)
-    monkeypatch.setattr(psutil, 'cpu_percent', lambda interval: percent)
+    monkeypatch.setattr(OtherWork, 'cores', lambda self: percent / 25)
     monkeypatch.setattr(torch, 'get_num_threads', lambda: threads)
     found = [finding.text for finding in other_work(runner)]
     assert len(found) == (wanted is not None)

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..compat import raise_recompile_limit
 from ..memory import peak_memory
+from ..other_work import OtherWork
 from .models import timed_model
 from .results import results
 from .setting import RunSetting
@@ -25,14 +26,14 @@ def measure(
     Raises:
         UserError: there is no such model, or it does not take such images.
     """
-    start = load()
+    start, others = load(), OtherWork()
     device, dtype = settings[0].device, settings[0].dtype
     # our backbones share the code of their forward pass, and torch stops compiling it at eight
     raise_recompile_limit(2 * len(names) * len(settings))
     entries = [[timed_model(name, setting) for name in dict.fromkeys(names)] for setting in settings]
     runs = {(i, entry.name): entry.run for i, row in enumerate(entries) for entry in row}
     timings = time_in_turns(runs | {'product': matrix_product(device, dtype)}, rounds, device)
-    loads = Load(start, load())
+    loads = Load(start, load(), others.cores())
     memory = {key: peak_memory(run, device) for key, run in runs.items()}
     return [
         results(

@@ -58,7 +58,7 @@ def results(
         compiled=setting.compiled,
         memory_kept=setting.memory_kept,
         load=load._asdict(),
-        quiet=load.quiet(torch.get_num_threads() if setting.device.type == 'cpu' else 1),
+        quiet=load.quiet,
         baseline=baseline,
         matrix_product_rate=rate,
         models=models,
@@ -93,7 +93,7 @@ def times_table(found: Mapping[str, Any]) -> Table:
         title=title(found),
         title_justify='left',
         caption=f'{found["machine"]}; matrix product {rate:.0f} GFLOP/s; '
-        f'load {load["start"]:.1f} before, {load["end"]:.1f} after',
+        f'load {load["start"]:.1f} before, {load["end"]:.1f} after, others on {load["others"]:.1f} cores',
         caption_justify='left',
     )
     table.add_column('model', overflow='fold')  # a config's path can be long

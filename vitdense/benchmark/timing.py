@@ -10,7 +10,7 @@ import torch
 
 PRODUCT = 2048  # rows and columns of the matrices whose product tells how fast the machine is
 WARM_UP = 2  # rounds that are not counted
-QUIET = 0.5  # processes that run beside, at most, where nothing is said
+QUIET = 0.2  # cores that other processes use, at most, where nothing is said
 
 
 class Timing(NamedTuple):
@@ -27,14 +27,20 @@ class Timing(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Processes that ran or waited for a core, as the system counts them: a mean over about a minute."""
+    """What the machine had to do.
+
+    start, end: processes that ran or waited for a core, these included: a mean over the minute before.
+    others: cores that other processes used meanwhile.
+    """
 
     start: float
     end: float
+    others: float
 
-    def quiet(self, threads: int) -> bool:
-        """Whether little ran beside `threads` of a benchmark."""
-        return self.start <= QUIET and self.end <= threads + QUIET
+    @property
+    def quiet(self) -> bool:
+        """Whether little ran beside."""
+        return self.others <= QUIET
 
 
 def load() -> float:

@@ -1,15 +1,16 @@
 """Other work on the machine, beside which several threads are slower than one."""
 
 import os
+import time
 from collections.abc import Iterator
 
-import psutil
 import torch
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from ..engine.processes import unwrapped
 from ..findings import Finding, Level
+from ..other_work import OtherWork
 
 SECONDS = 0.2  # of looking, in which this process waits
 BUSY = 0.5  # cores that others use
@@ -23,7 +24,9 @@ def other_work(runner: Runner) -> Iterator[Finding]:
     if next(unwrapped(runner).parameters()).device.type != 'cpu' or get_world_size() > 1:
         return
     cores, threads = os.cpu_count() or 1, torch.get_num_threads()
-    used = psutil.cpu_percent(interval=SECONDS) / 100 * cores
+    others = OtherWork()
+    time.sleep(SECONDS)
+    used = others.cores()
     free = max(1, cores - round(used))
     if used >= BUSY and threads > free:
         text = (
