@@ -52,7 +52,7 @@ def test_cpu_seconds_are_of_all_threads_and_not_of_a_wait():
     work = matrix_product(CPU, torch.float32)
     timings = time_in_turns(dict(wait=lambda: time.sleep(0.05), work=work), 1, CPU)
     assert timings['wait'].median >= 0.05 > timings['wait'].cpu
-    assert timings['work'].cpu > 0.5 * timings['work'].median
+    assert timings['work'].cpu > 10 * timings['wait'].cpu  # its wall time depends on other work
 
 
 @pytest.mark.parametrize(('others', 'quiet'), [(0.0, True), (0.1, True), (0.9, False)])

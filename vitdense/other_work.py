@@ -8,7 +8,7 @@ import psutil
 class OtherWork:
     """Other processes' use of the cores, from the making of this object on.
 
-    The time that a virtual machine's host took away counts, too. Processes that this one has started are others.
+    The time that a virtual machine's host took away counts, too. Processes that this one started are others.
     """
 
     def __init__(self) -> None:
