@@ -23,7 +23,6 @@ class OtherWork:
 def _clocks() -> tuple[float, float, float]:
     """Seconds: of the wall, of all cores while they worked, and of this process on them."""
     times = psutil.cpu_times()._asdict()
-    idle = sum(
-        times.get(name, 0.0) for name in ('idle', 'iowait', 'guest', 'guest_nice')
-    )  # a guest's are a user's
+    # a user's time has that of guest systems in it
+    idle = sum(times.get(name, 0.0) for name in ('idle', 'iowait', 'guest', 'guest_nice'))
     return time.perf_counter(), sum(times.values()) - idle, time.process_time()
