@@ -21,7 +21,7 @@ from rich.table import Table
 
 from .config.read import load_config
 from .config.settings import LOADERS
-from .config.tree import name_of, set_annotations
+from .config.tree import innermost, name_of, set_annotations
 from .console import quiet, say
 from .data.formats.records import Record
 from .data.own_data import name_files, read_own_data, use_own_data, write_own_data
@@ -142,11 +142,11 @@ def use_eight_of(own: Own, cfg: Config, folder: Path) -> None:
 
 def narrow(cfg: Config) -> None:
     """Reduce a config on eight images to what fits them fastest: nothing drawn by chance, in place."""
-    train = cfg.train_dataloader.dataset
-    train.pipeline = [step for step in train.pipeline if name_of(step) not in AUGMENTATIONS]
-    for step in train.pipeline:
+    train = innermost(cfg.train_dataloader)[1]
+    train['pipeline'] = [step for step in train['pipeline'] if name_of(step) not in AUGMENTATIONS]
+    for step in train['pipeline']:
         if 'ratio_range' in step:
-            step.ratio_range = (1.0, 1.0)
+            step['ratio_range'] = (1.0, 1.0)
     for dial in DIALS:
         cfg.model.backbone.pop(dial, None)
     cfg.train_cfg.update(max_iters=ITERATIONS, val_begin=FIRST, val_interval=EVERY)

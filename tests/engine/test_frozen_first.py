@@ -30,7 +30,7 @@ def test_a_pretrained_backbone_waits_for_the_heads(call_tool, tmp_path):
     keep = ['--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=-1']
     code, out, err = call_tool('train', config, *options, *keep)
     assert code == 0, err
-    assert 'the backbone stays as it is for the first 5 iterations' in out
+    assert 'the backbone keeps its weights for the first 5 iterations' in out
     hook = Config.fromfile(run / 'tiny.py').custom_hooks[-1]
     assert hook.iterations == 5
     begin, early, late = weights(first, 1), weights(run, 1), weights(run, 2)

@@ -43,6 +43,10 @@ class OverwriteAction(argparse.Action):
             raise UserError(f'--cfg-options: {error}') from error
 
 
+# What the schedules of `--sample` and `--data` follow.
+ASKED_FOR = ('optim_wrapper.', 'model.backbone.init_cfg', 'model.pretrained', 'load_from')
+
+
 def make_parser(description: str, **options: Any) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, allow_abbrev=False, **options)
 
@@ -259,8 +263,8 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
     if arch := _arch(cfg, args.arch, options):
         check_arguments(cfg)  # of the variant before
         set_arch(cfg, arch)
-    # first and last: the schedules of both ask which optimizer there is
-    overwrite(cfg, {name: value for name, value in options.items() if name.startswith('optim_wrapper.')})
+    # first and last: the schedules of both ask which optimizer there is, and whether there are weights
+    overwrite(cfg, {name: value for name, value in options.items() if name.startswith(ASKED_FOR)})
     if args.sample:
         use_sample(cfg)
     if data:

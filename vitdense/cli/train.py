@@ -89,15 +89,15 @@ def _train(args: argparse.Namespace) -> None:
     if args.weights:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images per process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
-    if args.dump_config:
-        _dump_config(args, cfg, data)
-        return
     if args.init:
         if args.resume or cfg.get('resume'):
             raise UserError(
                 '--init starts a new run from weights, --resume continues a run: expected one of them'
             )
         cfg.load_from = args.init
+    if args.dump_config:
+        _dump_config(args, cfg, data)
+        return
     if args.amp:
         cfg.amp = check_precision(args.amp)
     for option in ('skip_not_finite', 'skip_unreadable'):

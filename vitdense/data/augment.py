@@ -42,6 +42,8 @@ def augment(cfg: Config, kind: str, portrait: bool = False) -> str:
             f'with a `scale`; the training has {", ".join(map(name_of, steps)) or "none"}'
         )
     scale = tuple(scales[0])
+    if hooks := cfg.get('custom_hooks'):  # what they would switch to is no longer the training's
+        cfg.custom_hooks = [hook for hook in hooks if 'switch_pipeline' not in hook]
     if 'decode_head' in cfg.model:
         crops = [part['crop_size'] for part in dicts(steps) if 'crop_size' in part]
         drawn, said = _label_maps(kind, scale, crops[0] if crops else (min(scale), min(scale)))
@@ -49,7 +51,7 @@ def augment(cfg: Config, kind: str, portrait: bool = False) -> str:
         return said
     masks = any(step.get('with_mask') for step in loads)
     canvas = (min(scale), max(scale)) if portrait else (max(scale), min(scale))
-    inner, outer, said = _masks(kind, scale, canvas) if masks else _boxes(kind, scale, canvas)
+    inner, outer, said = _masks(kind, scale, canvas, loads) if masks else _boxes(kind, scale, canvas)
     if outer:
         holder['dataset'] = dict(
             type='mmdet.datasets.MultiImageMixDataset',
@@ -89,7 +91,9 @@ def _boxes(kind: str, scale: Sequence[int], canvas: tuple[int, int]) -> tuple[li
     )
 
 
-def _masks(kind: str, scale: Sequence[int], canvas: tuple[int, int]) -> tuple[list[dict], list[dict], str]:
+def _masks(
+    kind: str, scale: Sequence[int], canvas: tuple[int, int], loads: list[dict]
+) -> tuple[list[dict], list[dict], str]:
     if kind == 'light':
         return _boxes(kind, scale, canvas)
     flip = dict(type=f'{DET}.RandomFlip', prob=0.5)
@@ -97,6 +101,9 @@ def _masks(kind: str, scale: Sequence[int], canvas: tuple[int, int]) -> tuple[li
         type=f'{DET}.RandomCrop', crop_size=canvas, recompute_bbox=True, allow_negative_crop=True
     )
     pad = dict(type=f'{DET}.Pad', size=canvas, pad_val=dict(img=(GREY, GREY, GREY)))
+    for load in loads:
+        if 'poly2mask' in load:
+            load['poly2mask'] = True  # CopyPaste takes nothing else
     return (
         [_colour(60), _resize(scale, LARGE_SCALE), crop, pad, flip],
         [

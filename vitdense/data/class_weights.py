@@ -43,7 +43,7 @@ class WeightedCrossEntropyLoss(CrossEntropyLoss):
         **kwargs: Any,
     ) -> Tensor:
         """(B, classes, H, W), (B, H, W) → a number."""
-        if avg_factor is None:
+        if avg_factor is None and self.class_weight is not None:
             avg_factor = cls_score.new_tensor(self.class_weight)[label[label != ignore_index]].sum()
         return super().forward(
             cls_score, label, weight, avg_factor, reduction_override, ignore_index, **kwargs

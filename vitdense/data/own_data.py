@@ -57,18 +57,20 @@ def read_own_data(folders: list[Path], classes: list[str] | None) -> OwnData:
     found = read_folders(folders)
     read = len(found.records), sum(len(record.instances) for record in found.records)
     mend(found)
-    objects = sum(len(record.instances) for record in found.records)
+    objects = {id(record): len(record.instances) for record in found.records}
     if classes:
         _keep_classes(found, classes)
     split(found)
-    if (kept := (len(found.records), objects)) != read:
+    if (kept := (len(found.records), sum(objects[id(record)] for record in found.records))) != read:
         found.notes.append(f'{kept[0]} of {read[0]} images and {kept[1]} of {read[1]} objects are used')
     root = folders[0].absolute() if len(folders) == 1 else Path('/')
     data = OwnData(found, root, list(described(found, folders)))
     if not found.splits.get('train'):
         raise UserError(f'--data {folders[0]}: no image to train on')
     if not found.splits.get('val'):
-        raise UserError(f'--data {folders[0]}: expected two images or more, one of which validates')
+        raise UserError(
+            f'--data {folders[0]}: expected two images or more that do not look alike, one of which validates'
+        )
     return data
 
 
@@ -147,6 +149,8 @@ def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | 
             part['num_classes'] = len(found.classes)
     metainfo = dict(classes=tuple(found.classes), palette=colours(len(found.classes)))
     for loader in LOADERS:
+        if name_of(cfg[loader].dataset) == 'RepeatDataset':  # epochs are counted in images that there are
+            cfg[loader].dataset = cfg[loader].dataset.dataset
         leaf = innermost(cfg[loader])[1]
         kept = {key: leaf[key] for key in ('pipeline', 'test_mode', 'backend_args') if key in leaf}
         leaf.clear()

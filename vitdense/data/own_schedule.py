@@ -1,6 +1,7 @@
 """Batch size, epochs and learning rate of a training on one's own images."""
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,21 +38,24 @@ def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -
 
     `images` are those of an epoch: more than there are, where some come several times.
     """
-    batch = min(wanted.batch or cfg.train_dataloader.batch_size, images)
+    processes = int(os.environ.get('WORLD_SIZE', 1))  # as torchrun says
+    own = math.ceil(images / processes)  # images of each
+    batch = min(wanted.batch or cfg.train_dataloader.batch_size, own)
+    together = batch * processes
     least, most = EPOCHS
-    epochs = wanted.epochs or min(most, max(least, math.ceil(ITERATIONS * batch / images)))
-    per_epoch = math.ceil(images / batch)
+    epochs = wanted.epochs or min(most, max(least, math.ceil(ITERATIONS * together / images)))
+    per_epoch = math.ceil(own / batch)
     every = max(1, epochs // VALIDATIONS)
-    text = f'{epochs} epochs of {images} images, batch size {batch}: {epochs * per_epoch} iterations; '
+    text = f'{epochs} epochs of {images} images, batch size {together}: {epochs * per_epoch} iterations; '
     yield Finding('schedule', text + f'a validation every {plural(every, "epoch")}')
     cfg.train_dataloader.update(batch_size=batch)
     cfg.train_dataloader.sampler = dict(type='mmengine.dataset.DefaultSampler', shuffle=True)
     if found.is_label_maps:
         cfg.train_dataloader.pop('batch_sampler', None)
         # a batch norm behind a pooling to one pixel needs two images
-        cfg.train_dataloader.drop_last = images > batch > 1 == images % batch
+        cfg.train_dataloader.drop_last = own > batch > 1 == own % batch
     cfg.train_cfg = dict(type='mmengine.runner.EpochBasedTrainLoop', max_epochs=epochs, val_interval=every)
-    text, warm_up = _rates(cfg, batch, wanted.pretrained)
+    text, warm_up = _rates(cfg, together, wanted.pretrained)
     yield Finding('schedule', text)
     if not wanted.pretrained:
         text = (
@@ -63,8 +67,11 @@ def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -
         hook = dict(type='vitdense.engine.frozen_first.FrozenFirstHook', iterations=end)
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
         cfg.find_unused_parameters = True
-        text = f'the backbone stays as it is for the first {plural(end, "iteration")}, while the heads adapt'
+        text = (
+            f'the backbone keeps its weights for the first {plural(end, "iteration")}, while the heads adapt'
+        )
         yield Finding('schedule', text)
+        end = min(2 * end, 2 * epochs * per_epoch // 3 or 1)  # it warms up, too
     cfg.param_scheduler = [
         dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=end),
         dict(

@@ -41,12 +41,12 @@ def read_photo(data: bytes, bits: int = BITS) -> np.ndarray:
 
 
 def depth(images: Iterable[Path]) -> int:
-    """The bits, 8 to 16, that the largest value of some images of 16 bits needs."""
+    """12 or 16: the bits that some images of 16 bits use."""
     largest = 0
     for path in images:
         with open_image(path) as image:
             largest = max(largest, int(np.asarray(image).max()))
-    return max(8, min(BITS, largest.bit_length()))
+    return 12 if largest < 1 << 12 else BITS
 
 
 class LoadPhoto(LoadImageFromFile):

@@ -54,6 +54,11 @@ def even_out(cfg: Config, found: Annotations) -> tuple[str, int]:
             return '', images
         named = (f'{name} × {weight:g}' for name, weight in zip(shares, weights, strict=True))
         return f'rare: {first_few(rare)}; in the loss {first_few(named, 12)}', images
+    if any('switch_pipeline' in hook for hook in cfg.get('custom_hooks') or ()):
+        return (
+            f'rare: {first_few(rare)}; not repeated, as PipelineSwitchHook changes the dataset itself',
+            images,
+        )
     least = RARE * usual
     holder, dataset = innermost(cfg.train_dataloader)
     holder['dataset'] = dict(

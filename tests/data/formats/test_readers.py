@@ -296,3 +296,28 @@ def test_the_documented_table_of_awkward_inputs_is_the_tested_one():
     from awkward_inputs import table
 
     assert '\n'.join(table()) in (REPOSITORY / 'docs' / 'awkward_inputs.md').read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize(
+    'outline',
+    [
+        [[[5, 5], [30, 5], [30, 30], [5, 30]]],
+        [[5, 5, 30, 'x', 30, 30, 5, 30]],
+        [5, 5, 30, 5, 30, 30],
+        [[5, 5, 30, 5, 30, 30, 5]],
+        [None],
+    ],
+)
+@pytest.mark.parametrize('orientation', [1, 6])
+def test_outlines_that_are_no_lists_of_numbers_are_named(outline, orientation, tmp_path):
+    folder = drawn.coco(tmp_path / 'data', number=2)
+    tag = Image.Exif()
+    tag[0x0112] = orientation
+    first = folder / 'images' / 'photo-a.png'
+    Image.open(first).save(first, 'JPEG', exif=tag)
+    whole = json.loads((folder / 'result.json').read_text())
+    whole['annotations'][0]['segmentation'] = outline
+    (folder / 'result.json').write_text(json.dumps(whole))
+    found = mend(read_folder(folder))
+    assert problems.SHORT_POLYGON in {problem.kind for problem in found.problems}
+    assert len(found.records[0].instances) == 3

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -89,11 +90,25 @@ def _turned(one: Instance, turn: Point) -> Instance:
     x, y, width, height = one.box
     (left, top), (right, bottom) = turn(x, y), turn(x + width, y + height)
     box = min(left, right), min(top, bottom), abs(right - left), abs(bottom - top)
-    outline = one.outline and [
-        [number for point in zip(polygon[::2], polygon[1::2], strict=True) for number in turn(*point)]
+    if not isinstance(one.outline, list):
+        return replace(one, box=box)
+    outline = [
+        polygon
+        if _points(polygon) is None  # which is named later
+        else [number for point in zip(polygon[::2], polygon[1::2], strict=True) for number in turn(*point)]
         for polygon in one.outline
     ]
     return replace(one, box=box, outline=outline)
+
+
+def _points(polygon: Any) -> np.ndarray | None:
+    """x1, y1, x2, y2, … of three points or more, or None."""
+    try:
+        points = np.asarray(polygon, float)
+    except (TypeError, ValueError):
+        return None
+    right = points.ndim == 1 and len(points) >= 6 and len(points) % 2 == 0 and np.isfinite(points).all()
+    return points if right else None
 
 
 def _mended(record: Record, problems: list[Problem]) -> list[Instance]:
@@ -141,10 +156,8 @@ def _outline(one: Instance, record: Record, where: str, problems: list[Problem])
         return one.outline
     kept = []
     for polygon in one.outline:
-        points = (
-            np.asarray(polygon, float) if isinstance(polygon, list) and len(polygon) % 2 == 0 else np.empty(0)
-        )
-        if len(points) < 6 or not np.isfinite(points).all():
+        points = _points(polygon)
+        if points is None:
             problems.append(Problem(SHORT_POLYGON, where, str(polygon)[:60]))
             continue
         inside = points.reshape(-1, 2).clip(0, record.size[::-1]).ravel()

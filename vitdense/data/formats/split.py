@@ -148,6 +148,8 @@ def _stratified(groups: list[list[Record]], looks: dict[Path, Look]) -> set[int]
                 chosen.add(id(group))
                 held.update(kinds[id(group)])
                 count += len(group)
+    if not chosen and len(order) > 1:  # each class in one group alone
+        chosen.add(id(min(order, key=len)))
     return chosen
 
 
