@@ -28,9 +28,9 @@ def annotations(counts, images=100):
 
 
 def test_a_class_is_rare_below_a_quarter_of_the_usual_one():
-    assert rare_classes(annotations([80, 60, 16, 14])) == []
-    assert rare_classes(annotations([80, 60, 50, 13])) == ['class 3']
-    assert rare_classes(annotations([80, 60, 50, 0])) == []  # nothing to repeat
+    assert rare_classes(frequencies(annotations([80, 60, 16, 14]))) == []
+    assert rare_classes(frequencies(annotations([80, 60, 50, 13]))) == ['class 3']
+    assert rare_classes(frequencies(annotations([80, 60, 50, 0]))) == []  # nothing to repeat
     assert frequencies(annotations([80, 20])) == {'class 0': 0.8, 'class 1': 0.2}
 
 

@@ -12,7 +12,6 @@ from mmengine.config import Config
 from ..config.tree import dicts, innermost, name_of
 from ..errors import UserError
 
-KINDS = ('light', 'strong')
 GREY = 114  # behind a mosaic and a padded image, as in YOLO
 LARGE_SCALE = (0.1, 2.0)  # of large-scale jitter (Ghiasi et al., CVPR 2021, section 3)
 

@@ -63,7 +63,7 @@ def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -
         )
         yield Finding('weights', text, Level.WARNING)
     end = max(1, min(warm_up, epochs * per_epoch // 3))
-    if wanted.pretrained and 'backbone' in cfg.model:
+    if wanted.pretrained:
         hook = dict(type='vitdense.engine.frozen_first.FrozenFirstHook', iterations=end)
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
         cfg.find_unused_parameters = True

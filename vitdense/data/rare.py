@@ -24,10 +24,15 @@ def frequencies(found: Annotations) -> dict[str, float]:
     return {name: counts[label] / max(1, len(images)) for label, name in enumerate(found.classes)}
 
 
-def rare_classes(found: Annotations) -> list[str]:
-    """Classes that occur, and seldom."""
-    shares = frequencies(found)
-    usual = median(present) if (present := [share for share in shares.values() if share]) else 0.0
+def usual_share(shares: dict[str, float]) -> float:
+    """The median of the classes that occur."""
+    present = [share for share in shares.values() if share]
+    return median(present) if present else 0.0
+
+
+def rare_classes(shares: dict[str, float]) -> list[str]:
+    """Classes that occur, and seldom, of `frequencies`."""
+    usual = usual_share(shares)
     return [name for name, share in shares.items() if 0 < share < RARE * usual]
 
 
@@ -38,11 +43,10 @@ def even_out(cfg: Config, found: Annotations) -> tuple[str, int]:
     2019, section 4.3); labels weigh by the square root of median-frequency balancing (Eigen & Fergus, ICCV
     2015, section 6.3.2).
     """
-    images, rare = len(found.splits['train']), rare_classes(found)
-    shares = frequencies(found)
+    images, shares = len(found.splits['train']), frequencies(found)
+    rare, usual = rare_classes(shares), usual_share(shares)
     if not rare:
         return '', images
-    usual = median(share for share in shares.values() if share)
     if found.is_label_maps:
         from .class_weights import set_class_weights  # of MMSegmentation, which detectors do not need
 
@@ -64,14 +68,9 @@ def even_out(cfg: Config, found: Annotations) -> tuple[str, int]:
     holder['dataset'] = dict(
         type='mmengine.dataset.ClassBalancedDataset', oversample_thr=least, dataset=dataset
     )
+    repeats = [math.ceil(max(1.0, math.sqrt(least / share))) if share else 1 for share in shares.values()]
     times = [
-        max(
-            math.ceil(max(1.0, math.sqrt(least / shares[found.classes[one.label]])))
-            for one in record.instances
-        )
-        if record.instances
-        else 1
-        for record in found.splits['train']
+        max((repeats[one.label] for one in record.instances), default=1) for record in found.splits['train']
     ]
     more = sum(count > 1 for count in times)
     return (

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from rich.progress import Progress
 
 from ...findings import Kind, Level
-from ..formats.files import SIDEWAYS
+from ..formats.files import SIDEWAYS, is_transparent, orientation_of
 
 MISSING = Kind('missing images')
 UNREADABLE = Kind('unreadable images')
@@ -141,7 +141,7 @@ def _turned(orientation: int, size: tuple[int, int]) -> Iterator[Warned]:
 
 
 def _transparent(image: Image.Image) -> Iterator[Warned]:
-    if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
+    if is_transparent(image):
         alpha = np.asarray(image.convert('RGBA').getchannel('A'))
         if share := np.count_nonzero(alpha < 255) / alpha.size:
             yield TRANSPARENT, f'{share:.1%} of its pixels are not opaque', 'an opaque image'
@@ -222,8 +222,7 @@ def _opened(data: bytes) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """1 to 8; 1 is upright."""
     with contextlib.suppress(Exception):  # a damaged tag is no tag to OpenCV
-        value = image.getexif().get(ExifTags.Base.Orientation)
-        return value if isinstance(value, int) and value in range(1, 9) else 1
+        return orientation_of(image)
     return 1
 
 

@@ -15,7 +15,6 @@ from .problems import UNREADABLE_FILE, Problem
 from .records import SUFFIXES, split_of
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
-ORIENTATION = ExifTags.Base.Orientation
 TURNED_BY_OPENCV = ('JPEG', 'MPO', 'PNG', 'TIFF')
 DEEP = 'have 16 bits'
 
@@ -100,15 +99,14 @@ def image_header(path: Path) -> Header | None:
     try:
         with open_image(path) as image:
             width, height = _stored_size(image)
-            orientation = image.getexif().get(ORIENTATION)
-            orientation = orientation if orientation in range(1, 9) else 1
+            orientation = orientation_of(image)
             odd = ''
             if image.mode.startswith('I'):
                 odd = DEEP
             elif is_transparent(image):
                 odd = 'are transparent'
             elif orientation > 1 and image.format not in TURNED_BY_OPENCV:
-                odd = 'are turned by an EXIF tag in a file other than a JPEG'
+                odd = 'have an EXIF turn that OpenCV does not obey'
     except Exception:  # Pillow's formats raise anything on a damaged file
         return None
     return Header((width, height) if orientation in SIDEWAYS else (height, width), orientation, odd)
@@ -131,6 +129,12 @@ def annotated_size(height: Any, width: Any, image: Path) -> tuple[tuple[int, int
     if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
         return (height, width), True
     return image_size(image), False
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's, 1 to 8; 1 is upright. A damaged tag raises whatever Pillow makes of it."""
+    value = image.getexif().get(ExifTags.Base.Orientation)
+    return value if isinstance(value, int) and value in range(1, 9) else 1
 
 
 def is_transparent(image: Image.Image) -> bool:
