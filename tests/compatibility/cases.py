@@ -248,7 +248,7 @@ HOOKS = {
         changed(lambda cfg: _drawn(cfg, 'SegVisualizationHook', 'SegLocalVisualizer'), 'pspnet')
     ),
     'hook: mmdet.MemoryProfilerHook': Case(
-        hook(type='MemoryProfilerHook'), refused='psutil is not installed'
+        hook(type='MemoryProfilerHook'), refused='memory_profiler is not installed'
     ),
 }
 
