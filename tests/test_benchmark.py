@@ -17,7 +17,7 @@ from small import CONFIGS
 from small_backbones import SMALL
 
 from vitdense import backbones
-from vitdense.benchmark.models import PEERS, _backbone, timed_model
+from vitdense.benchmark.models import PEERS, _backbone, _fused, timed_model
 from vitdense.benchmark.results import results
 from vitdense.benchmark.setting import RunSetting
 from vitdense.benchmark.timing import PRODUCT, WARM_UP, Load, Timing, _timing, matrix_product, time_in_turns
@@ -113,6 +113,22 @@ def test_in_a_training_step_every_norm_takes_the_batchs_statistics(name):
     norms = [module for module in backbone.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert norms
     assert all(norm.training for norm in norms)
+
+
+def test_a_fused_peer_gives_the_same_maps_without_norms():
+    backbone, image = _backbone('resnet50'), torch.randn(1, 3, 64, 64)
+    backbone.eval()
+    norms = [module for module in backbone.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    with torch.no_grad():
+        plain = backbone(image)
+        fused = _fused('resnet50', backbone)
+        for one, other in zip(plain, fused(image), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * one.std().item())
+    assert norms
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
 
 
 def test_the_cost_is_that_of_one_image():
@@ -223,6 +239,8 @@ def test_activation_checkpointing_takes_less_memory(name):
         (['PiT:ti', '--json', 'nowhere/a.json'], '--json nowhere/a.json', 'folder'),
         (['PiT:ti', '--picture', 'a.foo'], '--picture a.foo', '.png'),
         (['no.py'], 'no.py', 'no such config'),
+        (['PiT:ti', '--fuse', '--train'], '--fuse --train', 'cannot be trained'),
+        (['timm:mobilenetv2_050', '--fuse'], 'timm:mobilenetv2_050', '--fuse'),
         ([str(CONFIGS / 'retinanet_pit.py'), '--train'], f'{CONFIGS}/retinanet_pit.py', 'inference'),
     ],
 )

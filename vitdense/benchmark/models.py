@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
+from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from .. import backbones
+from ..backbones.pyramid import Pyramid
 from ..complexity import Cost, cost, model_cost
 from ..config.read import load_config
 from ..engine.precision import autocast_networks
@@ -61,9 +64,11 @@ def timed_model(name: str, setting: RunSetting) -> TimedModel:
         return TimedModel(name, None, exported(name, setting))
     backbone: Any = _backbone(name).to(setting.device).to(memory_format=torch.channels_last)
     backbone.train(setting.training)
-    features = backbone.forward_features if name.startswith('timm:') else backbone
     image = torch.randn(setting.batch, 3, *setting.size, device=setting.device)
     image = image.contiguous(memory_format=torch.channels_last)
+    if setting.fused:
+        backbone = _fused(name, backbone)
+    features = backbone.forward_features if name.startswith('timm:') else backbone
     try:
         counted = _forward_cost(backbone, image[:1])
     except (AssertionError, RuntimeError, ValueError) as error:
@@ -85,6 +90,15 @@ def timed_model(name: str, setting: RunSetting) -> TimedModel:
             parameter.grad = None
 
     return TimedModel(name, counted, train if setting.training else forward)
+
+
+def _fused(name: str, backbone: Any) -> Any:
+    """A backbone with its batch norms folded into convolutions: the same map."""
+    if isinstance(backbone, Pyramid):
+        return backbone.fuse()
+    if any(isinstance(module, BatchNormAct2d) for module in backbone.modules()):
+        raise UserError(f'{name}: --fuse: its batch norms hold activations and are not folded')
+    return fuse_conv_bn(backbone)
 
 
 def _forward_cost(backbone: nn.Module, image: Tensor) -> Cost:
@@ -136,6 +150,8 @@ def _whole(name: str, setting: RunSetting) -> TimedModel:
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model: Any = MODELS.build(cfg.model)
     _predict_much(model.test_cfg)
+    if setting.fused:
+        model.backbone = _fused(name, model.eval().backbone)
     model.eval().to(setting.device).to(memory_format=torch.channels_last)
     if setting.dtype != torch.float32:
         autocast_networks(model, setting.device.type, setting.dtype)

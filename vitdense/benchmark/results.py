@@ -56,6 +56,7 @@ def results(
         size=list(setting.size),
         dtype=str(setting.dtype).removeprefix('torch.'),
         compiled=setting.compiled,
+        fused=setting.fused,
         memory_kept=setting.memory_kept,
         load=load._asdict(),
         quiet=load.quiet,
@@ -82,7 +83,7 @@ def _cpu_info() -> list[str]:
 
 def title(found: Mapping[str, Any]) -> str:
     words = [found['task'], f'{found["batch"]}×3×{_size(found)}', found['dtype']]
-    words += [word for word in ('compiled', 'memory_kept') if found[word]]
+    words += [word for word in ('compiled', 'fused', 'memory_kept') if found[word]]
     return ', '.join(words).replace('_', ' ')
 
 

@@ -13,6 +13,7 @@ class RunSetting(NamedTuple):
     dtype: float32, or what autocast computes in.
     training: forward and backward, not the forward alone.
     compiled: through `torch.compile`.
+    fused: batch norms are folded into the layers beside them.
     memory_kept: the process keeps the memory that it frees (`memory.keep_freed_memory`).
     """
 
@@ -22,6 +23,7 @@ class RunSetting(NamedTuple):
     dtype: torch.dtype
     training: bool
     compiled: bool
+    fused: bool = False
     memory_kept: bool = False
 
     def autocast(self) -> AbstractContextManager:

@@ -35,6 +35,7 @@ def main() -> None:
         '--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32', help='of autocast'
     )
     p.add_argument('--compile', action='store_true', help='through torch.compile')
+    p.add_argument('--fuse', action='store_true', help='batch norms folded first, as test and exports do')
     p.add_argument('--device', help='cpu, cuda or cuda:N (default: a GPU, if there is one)')
     p.add_argument('--threads', type=positive, metavar='N', help='of the CPU (default: as torch has it)')
     p.add_argument(
@@ -54,6 +55,9 @@ def _benchmark(args: argparse.Namespace) -> None:
     if baseline not in args.models:
         raise UserError(f'--baseline {baseline}: is none of the models: {", ".join(args.models)}')
 
+    if args.fuse and args.train:
+        raise UserError('--fuse --train: folded batch norms cannot be trained; leave one of them out')
+
     import torch
 
     from ..benchmark import results
@@ -68,7 +72,7 @@ def _benchmark(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     device, dtype = _device(args.device), getattr(torch, args.dtype)
     settings = [
-        RunSetting(args.batch, tuple(size), device, dtype, args.train, args.compile, kept)
+        RunSetting(args.batch, tuple(size), device, dtype, args.train, args.compile, args.fuse, kept)
         for size in args.size or [(768, 1280)]
     ]
     found = measure(args.models, settings, args.rounds, baseline)
