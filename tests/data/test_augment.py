@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from small import CONFIGS, workplace
 
-from vitdense.config.tree import innermost, name_of
+from vitdense.config.tree import dicts, innermost, name_of
 from vitdense.data.augment import augment
 from vitdense.data.own_data import name_files, read_own_data, use_own_data, write_own_data
 from vitdense.data.own_schedule import Wanted
@@ -20,10 +20,11 @@ POLYGONS = lambda folder: drawn.yolo(folder, polygons=True)  # noqa: E731
 HEADS = dict(retinanet_pit=drawn.voc, mask_rcnn_pit=POLYGONS, pspnet_pit=drawn.label_maps)
 
 
-def built(tmp_path, head, kind):
-    """The training data of a config with such an augmentation."""
+def built(tmp_path, head, kind, change=lambda cfg: None):
+    """The training data of a config, changed before, with such an augmentation."""
     data = read_own_data([HEADS[head](tmp_path / 'data')], None)
     cfg = Config.fromfile(CONFIGS / f'{head}.py')
+    change(cfg)
     use_own_data(cfg, data, 64, Wanted(augment=kind))
     name_files(cfg, write_own_data(data, tmp_path / 'files'))
     init_default_scope(cfg.default_scope)
@@ -54,6 +55,20 @@ def test_samples_are_drawn_by_their_number_and_lie_on_their_images(head, kind, t
                 rows, columns = np.nonzero(mask)
                 assert box[1] - 1 <= rows.min() <= rows.max() <= box[3]
                 assert box[0] - 1 <= columns.min() <= columns.max() <= box[2]
+
+
+@pytest.mark.parametrize('head', ['retinanet_pit', 'pspnet_pit'])
+def test_sizes_of_one_number_and_images_of_floats(head, tmp_path):
+    def change(cfg):
+        for part in dicts([cfg[f'{part}_dataloader'] for part in ('train', 'val', 'test')]):
+            for key in {'scale', 'crop_size'} & part.keys():
+                part[key] = 512
+            if name_of(part) == 'LoadImageFromFile':
+                part['to_float32'] = True
+
+    _, dataset = built(tmp_path, head, 'strong', change)
+    for i in range(4):
+        assert max(dataset[SampleId(i, 0, i)]['inputs'].shape) <= 96  # 64, and 1.5 times that
 
 
 def test_half_of_the_samples_are_mosaics(tmp_path):

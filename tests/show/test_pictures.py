@@ -119,6 +119,13 @@ def test_the_files_own_pixels_are_drawn_whatever_the_pipeline_did(tmp_path, mode
     assert np.abs(image.astype(int) - 200).max() < 5  # of a palette of 216
 
 
+def test_pixels_are_drawn_as_a_person_sees_them(tmp_path):
+    Image.new('RGBA', (6, 4), (200, 0, 0, 0)).save(tmp_path / 'transparent.png')
+    cv2.imwrite(str(tmp_path / '12 bits.png'), np.full((4, 6), 200 * 16, np.uint16))
+    assert (_pixels(sample_of(tmp_path / 'transparent.png', 4, 6), INPUTS) == 255).all()
+    assert (_pixels(sample_of(tmp_path / '12 bits.png', 4, 6), INPUTS) == 200).all()
+
+
 @pytest.mark.parametrize('turned', [False, True], ids=['as stored', 'as its EXIF says'])
 def test_an_image_is_turned_as_the_pipeline_turned_it(tmp_path, turned):
     exif = Image.Exif()

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from ..config.tree import dicts, innermost, name_of
 from ..errors import UserError
+from .own_sizes import pair
 
 GREY = 114  # behind a mosaic and a padded image, as in YOLO
 LARGE_SCALE = (0.1, 2.0)  # of large-scale jitter (Ghiasi et al., CVPR 2021, section 3)
@@ -40,12 +41,14 @@ def augment(cfg: Config, kind: str, portrait: bool = False) -> str:
             f'--augment {kind}: expected a training pipeline from a Load… to a Pack…, and a validation '
             f'with a `scale`; the training has {", ".join(map(name_of, steps)) or "none"}'
         )
-    scale = tuple(scales[0])
+    scale = pair(scales[0])
+    for load in loads:
+        load.pop('to_float32', None)  # colours are drawn of whole numbers
     if hooks := cfg.get('custom_hooks'):  # what they would switch to is no longer the training's
         cfg.custom_hooks = [hook for hook in hooks if 'switch_pipeline' not in hook]
     if 'decode_head' in cfg.model:
         crops = [part['crop_size'] for part in dicts(steps) if 'crop_size' in part]
-        drawn, said = _label_maps(kind, scale, crops[0] if crops else (min(scale), min(scale)))
+        drawn, said = _label_maps(kind, scale, pair(crops[0]) if crops else (min(scale), min(scale)))
         dataset['pipeline'] = [*loads, *drawn, *packs]
         return said
     masks = any(step.get('with_mask') for step in loads)
@@ -120,7 +123,7 @@ def _label_maps(kind: str, scale: Sequence[int], crop: Sequence[int]) -> tuple[l
     steps = [
         _resize(scale, ratios),
         *([turn] if strong else []),
-        dict(type=f'{SEG}.RandomCrop', crop_size=tuple(crop), cat_max_ratio=0.75),
+        dict(type=f'{SEG}.RandomCrop', crop_size=crop, cat_max_ratio=0.75),
         dict(type=f'{CV}.RandomFlip', prob=0.5),
         dict(type=f'{SEG}.PhotoMetricDistortion'),
     ]

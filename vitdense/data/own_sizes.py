@@ -1,6 +1,6 @@
 """The image sizes of a config, as one's own images need them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ def fit_sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[
     scales = [part['scale'] for part in dicts(cfg.val_dataloader) if 'scale' in part]
     if not scales:
         return
-    most = max(scales[0]), min(scales[0])
+    most = max(pair(scales[0])), min(pair(scales[0]))
     factor = size / most[1] if size else min(1.0, max(longer / most[0], shorter / most[1]))
     crops = any('crop_size' in part for part in dicts(cfg.train_dataloader))
     if crops and not size:
@@ -28,6 +28,11 @@ def fit_sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[
     long, short = (max(32, round(side * factor)) for side in most)
     medians = ' × '.join(f'{np.median(side):.0f}' for side in sides.T[::-1])
     yield f'{medians} in the median; at most {long} × {short} here' + (' (--size)' if size else '')
+
+
+def pair(size: int | Sequence[int]) -> tuple[int, ...]:
+    """A size as OpenMMLab's transforms take it: one number is of both sides."""
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def scaled_sizes(cfg: Config, factor: float) -> None:

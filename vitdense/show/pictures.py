@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import mmcv
 import numpy as np
 import torch
 from mmengine.hooks import EMAHook
@@ -16,6 +15,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from ..data.dataset import classes_of
+from ..data.photo import depth, read_photo
 from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
 from ..findings import first_few
@@ -121,11 +121,11 @@ def _shown(image: np.ndarray, truth: Any, prediction: Any, side: int = SIDE) -> 
 def _pixels(sample: BaseDataElement, inputs: Tensor) -> np.ndarray:
     """The file's own pixels, which the answers are in; or else those that the model got, resized to that."""
     path, size = sample.get('img_path'), sample.get('ori_shape')
-    with suppress(OSError, cv2.error):
-        image = mmcv.imread(path, channel_order='rgb') if path else None
+    with suppress(Exception):  # Pillow's formats raise anything, and it may be no path of a file
+        image = read_photo(Path(path).read_bytes(), depth([Path(path)]))
         # of another size where a pipeline reads the file in another way, as not turned by its EXIF
-        if image is not None and size in (None, image.shape[:2]):
-            return image
+        if size in (None, image.shape[:2]):
+            return np.ascontiguousarray(image[..., ::-1])
     image = _inputs(sample, inputs)
     return cv2.resize(image, size[1::-1]) if size else image
 

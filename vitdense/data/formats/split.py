@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,9 @@ def split(found: Annotations) -> None:
     so that names and order do not matter: a share of the images of each class, the rarest class first, where
     images that look alike stay together.
     """
-    looks = {record.image: look_of(record.image) for record in found.records}
+    images = [record.image for record in found.records]
+    with ThreadPoolExecutor() as threads:  # reading, digests and decoding need no lock of Python's
+        looks = dict(zip(images, threads.map(look_of, images), strict=True))
     _leave_out_damaged(found, looks)
     rest = [record for name in ('all', 'train') for record in found.splits.pop(name, [])]
     rest.sort(key=lambda record: (record.image.name, record.image))
