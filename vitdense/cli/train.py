@@ -90,7 +90,8 @@ def _train(args: argparse.Namespace) -> None:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images per process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
     if args.init:
-        if args.resume or cfg.get('resume'):
+        # with --data the schedule asks whether the run began from weights; those that it resumes are its own
+        if cfg.get('resume') or (args.resume and not data):
             raise UserError(
                 '--init starts a new run from weights, --resume continues a run: expected one of them'
             )
