@@ -1,5 +1,6 @@
 """What the tests share: commands called in this process, and a run of four numbers."""
 
+import gc
 import os
 import sys
 import time
@@ -58,8 +59,22 @@ def pytest_runtest_setup(item):
         pytest.skip(f'{minutes:g} minutes are over')
 
 
+@pytest.fixture(scope='session')
+def libraries():
+    """The libraries, imported and left out of garbage collections: MMEngine makes one of every dataset."""
+    from mmdet.utils import register_all_modules as register_mmdet
+    from mmseg.utils import register_all_modules as register_mmseg
+
+    register_mmdet(init_default_scope=False)
+    register_mmseg(init_default_scope=False)
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
-def call_tool(monkeypatch, capfd):
+def call_tool(libraries, monkeypatch, capfd):
     """Run a command in this process, which is quicker than another: exit code, output, error output."""
 
     def call(command, *words):

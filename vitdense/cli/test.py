@@ -5,6 +5,7 @@ import contextlib
 from pathlib import Path
 
 from ..errors import UserError
+from ..garbage import collected_later
 from .command import model_parser, place_data, prepare, read_data, run
 from .launch import join
 
@@ -22,25 +23,26 @@ def main() -> None:
 
 
 def _test(args: argparse.Namespace) -> None:
-    from mmengine.dist import is_main_process
+    with collected_later():
+        from mmengine.dist import is_main_process
 
-    from ..config.settings import LOADERS
-    from ..console import make_console
-    from ..dials import DialSetting, dials_table, sweep
-    from ..engine.faults import faults_as_errors
-    from ..engine.precision import FuseHook, check_precision, compile_parts
-    from ..engine.processes import on_main_process, unwrapped
-    from ..engine.runner import VitdenseRunner
-    from ..engine.work_dir import new_test_dir
-    from ..memory import keep_freed_memory
-    from ..preflight import PreflightHook
-    from ..show.progress import ProgressHook
-    from ..show.results import show_results
+        from ..config.settings import LOADERS
+        from ..console import make_console
+        from ..dials import DialSetting, dials_table, sweep
+        from ..engine.faults import faults_as_errors
+        from ..engine.precision import FuseHook, check_precision, compile_parts
+        from ..engine.processes import on_main_process, unwrapped
+        from ..engine.runner import VitdenseRunner
+        from ..engine.work_dir import new_test_dir
+        from ..memory import keep_freed_memory
+        from ..preflight import PreflightHook
+        from ..show.progress import ProgressHook
+        from ..show.results import show_results
 
-    keep_freed_memory()
-    dials = [DialSetting.parse(text) for text in args.dials or ()]
-    data = read_data(args)
-    cfg = prepare(args, LOADERS[2:], data)
+        keep_freed_memory()
+        dials = [DialSetting.parse(text) for text in args.dials or ()]
+        data = read_data(args)
+        cfg = prepare(args, LOADERS[2:], data)
     if not Path(args.checkpoint).is_file():
         raise UserError(f'{args.checkpoint}: no such checkpoint file')
     cfg.load_from = args.checkpoint

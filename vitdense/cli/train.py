@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PreflightPassed, UserError
+from ..garbage import collected_later
 from .command import model_parser, not_negative, place_data, positive, prepare, read_data, run
 from .launch import join
 
@@ -68,24 +69,25 @@ def main() -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from mmengine.dist import is_main_process
+    with collected_later():
+        from mmengine.dist import is_main_process
 
-    from ..config.settings import LOADERS
-    from ..console import make_console
-    from ..engine.faults import faults_as_errors
-    from ..engine.precision import check_precision, compile_parts
-    from ..engine.processes import on_main_process, unsharded, unwrapped
-    from ..engine.resume import resume_from
-    from ..engine.stop import StopHook
-    from ..engine.work_dir import new_work_dir, own_work_dir, record_config, resumed_run
-    from ..memory import keep_freed_memory
-    from ..preflight import PreflightHook
-    from ..show.progress import ProgressHook
-    from ..show.results import show_results, show_training_samples
+        from ..config.settings import LOADERS
+        from ..console import make_console
+        from ..engine.faults import faults_as_errors
+        from ..engine.precision import check_precision, compile_parts
+        from ..engine.processes import on_main_process, unsharded, unwrapped
+        from ..engine.resume import resume_from
+        from ..engine.stop import StopHook
+        from ..engine.work_dir import new_work_dir, own_work_dir, record_config, resumed_run
+        from ..memory import keep_freed_memory
+        from ..preflight import PreflightHook
+        from ..show.progress import ProgressHook
+        from ..show.results import show_results, show_training_samples
 
-    keep_freed_memory()
-    data = read_data(args)
-    cfg = prepare(args, LOADERS[:2], data)
+        keep_freed_memory()
+        data = read_data(args)
+        cfg = prepare(args, LOADERS[:2], data)
     if args.weights:
         # batch norms keep their pretrained statistics, as in MMDetection's configs: few images per process
         cfg.model.backbone.update(init_cfg=dict(type='Released', checkpoint=args.weights), norm_eval=True)
