@@ -212,6 +212,8 @@ def test_labelme_groups_rectangles_masks_and_what_has_no_area(tmp_path):
         ),  # one value more than classes: 0 is unlabelled
         (lambda v: v, (), ['value 0', 'value 1', 'value 2', 'value 3'], 0),
         (lambda v: (v > 0).astype(np.uint8) * 255, (), ['value 0', 'value 255'], 0),
+        (lambda v: (v > 0).astype(np.uint8), ('cell',), ['background', 'cell'], 0),
+        (lambda v: (v > 0).astype(np.uint8) * 255, ('cell',), ['background', 'cell'], 0),
         (lambda v: np.where(v == 3, 255, v).astype(np.uint8), (), ['value 0', 'value 1', 'value 2'], 0),
     ],
 )
@@ -220,6 +222,8 @@ def test_what_values_of_label_maps_mean(mapping, classes, names, zero, tmp_path)
     assert found.classes == names
     assert found.values[0] == zero
     assert found.is_label_maps
+    if names == ['background', 'cell']:
+        assert found.values[max(found.pixels)] == 1
     if 255 in found.values and len(names) == 3:
         assert found.values[255] is None
 
