@@ -106,9 +106,10 @@ def call(call_tool, tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    """Curves and predictions, a second of each run, are not drawn."""
+    """Curves, samples and predictions, two seconds of each run, are not drawn."""
     monkeypatch.setattr('vitdense.show.curves.draw_curves', lambda *words: True)
     monkeypatch.setattr('vitdense.show.pictures.draw_predictions', lambda *words: '')
+    monkeypatch.setattr('vitdense.show.pictures.draw_training_samples', lambda *words: 0)
 
 
 @pytest.fixture

@@ -236,7 +236,7 @@ model.bbox_head.num_classes = len(classes)
 
 
 @pytest.fixture
-def init(call_tool, tmp_path, monkeypatch):
+def init(call_tool, tmp_path, monkeypatch, no_pictures):
     """`train --init FILE --preflight` on the small config with these classes, and lines added."""
     workplace(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -578,7 +578,7 @@ def shallow(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(not has_torch('2.5'), reason='compilation for any size: run with torch 2.5 and newer')
-@by_day('HATNet', 'PiT')
+@by_day('PiT')
 @pytest.mark.parametrize(
     ('backend', 'device'),
     [
@@ -614,7 +614,7 @@ def test_compiled_it_trains_the_same_also_with_checkpointing(name):
         torch.testing.assert_close((gradients, buffers), results[0], rtol=1e-3, atol=noise)
 
 
-@by_day('TransCNN', 'HATNet', 'VVT', 'PiT', 'SuperViT, dials turned', 'DualTokenViT')
+@by_day('TransCNN', 'PiT')
 @pytest.mark.skipif(not has_torch('2.7'), reason='is_exporting: torch 2.7')
 @torch.no_grad()
 def test_exported_with_free_height_and_width_it_gives_the_same_maps(name):

@@ -21,7 +21,7 @@ def changed(before, after, part):
     return [key for key in keys if not torch.equal(before[key], after[key])], keys
 
 
-def test_a_pretrained_backbone_waits_for_the_heads(call_tool, tmp_path):
+def test_a_pretrained_backbone_waits_for_the_heads(call_tool, tmp_path, no_pictures):
     """Five iterations an epoch: of the 15, the first five; also where the run is resumed in between."""
     config, folder = workplace(tmp_path) / 'tiny.py', drawn.coco(tmp_path / 'data')
     first, run = tmp_path / 'first', tmp_path / 'run'

@@ -43,7 +43,7 @@ train_dataloader.batch_size = 16
 
 
 @pytest.fixture
-def check(call_tool, tmp_path, monkeypatch):
+def check(call_tool, tmp_path, monkeypatch, no_pictures):
     """`--preflight` on a config with lines added: exit code, output, error output."""
     workplace(tmp_path)
     (tmp_path / 'pspnet.py').write_text(SMALL)

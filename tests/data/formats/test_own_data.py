@@ -17,6 +17,8 @@ FORMATS = dict(
 )
 QUICK = ['--epochs', 2, '--batch', 2, '--size', 64]
 
+pytestmark = pytest.mark.usefixtures('no_pictures')
+
 
 def files(folder):
     return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
@@ -77,7 +79,7 @@ def test_masks_and_label_maps_train(config, make, score, call_tool, tmp_path, mo
 def test_a_part_of_the_classes(call_tool, tmp_path):
     folder = drawn.voc(tmp_path / 'data')
     config = workplace(tmp_path) / 'tiny.py'
-    options = ['--data', folder, '--work-dir', tmp_path / 'run', '--preflight']
+    options = ['--data', folder, '--work-dir', tmp_path / 'run', '--preflight', *QUICK]
     code, out, _ = call_tool('train', config, *options, '--classes', 'triangle,circle')
     assert code == 0
     whole = json.loads((tmp_path / 'run' / 'annotations' / 'instances_train.json').read_text())
