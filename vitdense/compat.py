@@ -37,6 +37,14 @@ is_compiling: Callable[[], bool] = getattr(torch.compiler, 'is_compiling', torch
 COMPILES_RECOMPUTATION = has_torch('2.10')
 
 
+def has_bfloat16_products() -> bool:
+    """Whether this CPU multiplies in bfloat16, but not by matrices, which are quick everywhere; 2.5."""
+    vectors, tiles = (
+        getattr(torch.cpu, f'_is_{name}_supported', lambda: False) for name in ('avx512_bf16', 'amx_tile')
+    )
+    return vectors() and not tiles()
+
+
 def is_autocast_enabled(device: str) -> bool:
     """Of a type of device; 2.4, before by two functions."""
     if has_torch('2.4'):

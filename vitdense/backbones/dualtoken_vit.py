@@ -13,7 +13,6 @@ beside ours.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -21,9 +20,11 @@ from ..layers.attention import attend, split_heads
 from ..layers.cells import from_cells, to_cells
 from ..layers.depthwise import DepthwiseConv2d
 from ..layers.drop_path import DropPath, drop_path_rates
+from ..layers.gelu import GELU, gelu
 from ..layers.init import init_linear
 from ..layers.interpolation import interpolation, resample
 from ..layers.lightvit import BiDimensionalAttention, PatchMerging, Stem
+from ..layers.linear import PointwiseLinear
 from ..layers.recompute import Blocks
 from .pyramid import Pyramid
 
@@ -61,13 +62,13 @@ class ConvEncoder(nn.Module):
         super().__init__()
         self.conv = DepthwiseConv2d(dim, kernel_size)
         self.norm = nn.LayerNorm(dim)
-        self.expand = nn.Linear(dim, 4 * dim)
-        self.reduce = nn.Linear(4 * dim, dim)
+        self.expand = PointwiseLinear(dim, 4 * dim)
+        self.reduce = PointwiseLinear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) → the same shape."""
         y = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x + self.reduce(F.gelu(self.expand(self.norm(y))))
+        return x + self.reduce(gelu(self.expand(self.norm(y))))
 
 
 class WindowAttention(nn.Module):
@@ -132,7 +133,7 @@ class MixMLP(nn.Module):
 
     def forward(self, g: Tensor) -> Tensor:
         """(B, N, C) → the same shape."""
-        return self.proj(F.gelu(self.mix(g.transpose(1, 2)).transpose(1, 2)))
+        return self.proj(gelu(self.mix(g.transpose(1, 2)).transpose(1, 2)))
 
 
 class PositionAwareTokens(nn.Module):
@@ -171,7 +172,7 @@ class PositionAwareTokens(nn.Module):
         self.q = nn.Linear(dim, dim, bias=False)
         self.kv = nn.Linear(dim, 2 * dim, bias=False)
         if tokens:
-            mlp = [nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim)]
+            mlp = [nn.Linear(dim, dim), GELU(), nn.Linear(dim, dim)]
             mlp = mlp if token_mlp == 'mlp' else [MixMLP(tokens, dim)]
             self.enrich = nn.Sequential(nn.LayerNorm(dim), *mlp)
 
@@ -215,7 +216,7 @@ class DualTokenBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         hidden = int(dim * mlp_ratio)
         self.mlp = nn.Sequential(
-            nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), BiDimensionalAttention(dim)
+            PointwiseLinear(dim, hidden), GELU(), PointwiseLinear(hidden, dim), BiDimensionalAttention(dim)
         )
         self.drop_path = DropPath(drop_path)
 

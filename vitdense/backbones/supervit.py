@@ -25,6 +25,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers.drop_path import drop_path_rates
+from ..layers.gelu import GELU
 from ..layers.init import init_linear, trunc_normal_
 from ..layers.norm import LayerNorm2d
 from ..layers.position import resample_table
@@ -167,7 +168,7 @@ class PyramidLevel(nn.Sequential):
         if index < 2:
             layers += [nn.ConvTranspose2d(dim, dim // 2, 2, stride=2)]
         if index == 0:
-            layers += [LayerNorm2d(dim // 2), nn.GELU(), nn.ConvTranspose2d(dim // 2, dim // 4, 2, stride=2)]
+            layers += [LayerNorm2d(dim // 2), GELU(), nn.ConvTranspose2d(dim // 2, dim // 4, 2, stride=2)]
         if index == 3:
             layers += [nn.MaxPool2d(2, ceil_mode=True)]
         super().__init__(*layers)

@@ -19,6 +19,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers.drop_path import DropPath, drop_path_rates
+from ..layers.gelu import gelu
 from ..layers.init import trunc_normal_
 from ..layers.linear import PointwiseLinear
 from ..layers.norm import LayerNorm2d
@@ -131,8 +132,6 @@ class ConvMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(self.fc1(x).permute(0, 3, 1, 2))
-        # in place where no gradient needs its input: another map of this size costs up to a tenth of the time
-        gelu = F.gelu if torch.is_grad_enabled() else torch.ops.aten.gelu_
         return self.fc2(gelu(x).permute(0, 2, 3, 1))
 
 

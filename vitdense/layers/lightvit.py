@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..compat import is_exporting
+from .gelu import GELU, gelu
 from .init import trunc_normal_
 
 
@@ -29,7 +30,7 @@ class Stem(nn.Module):
             return [
                 nn.Conv2d(channels, half, 3, stride, padding=1, groups=groups, bias=False),
                 nn.BatchNorm2d(half),
-                nn.GELU(),
+                GELU(),
             ]
 
         self.convs = nn.Sequential(
@@ -94,7 +95,8 @@ class BiDimensionalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) → the same shape."""
         tokens = self.norm(x)
-        g = F.gelu(self.global_reduce(tokens.mean((1, 2), keepdim=True)))  # (B, 1, 1, C/4)
-        p = F.gelu(self.local_reduce(tokens))  # (B, H, W, C/4)
-        spatial = self.spatial_select(torch.cat([p, g.expand_as(p)], dim=3))  # (B, H, W, 1)
+        g = gelu(self.global_reduce(tokens.mean((1, 2), keepdim=True)))  # (B, 1, 1, C/4)
+        p = gelu(self.local_reduce(tokens))  # (B, H, W, C/4)
+        of_p, of_g = self.spatial_select.weight.split([p.shape[3], g.shape[3]], 1)
+        spatial = F.linear(p, of_p) + F.linear(g, of_g, self.spatial_select.bias)  # (B, H, W, 1)
         return x * self.channel_select(g).sigmoid() * spatial.sigmoid()

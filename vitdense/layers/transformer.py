@@ -3,11 +3,11 @@
 Source: A. Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929, section 3.1.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import attend, split_heads
 from .drop_path import DropPath
+from .gelu import gelu
 
 
 class SelfAttention(nn.Module):
@@ -43,7 +43,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) → the same shape."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(gelu(self.fc1(x)))
 
 
 class Block(nn.Module):
