@@ -212,7 +212,7 @@ class DualTokenBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.local = local
         self.tokens = tokens
-        self.proj = nn.Linear(dim, dim)
+        self.proj = PointwiseLinear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         hidden = int(dim * mlp_ratio)
         self.mlp = nn.Sequential(

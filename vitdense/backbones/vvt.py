@@ -57,10 +57,10 @@ class VicinityAttention(nn.Module):
     def __init__(self, dim: int, heads: int, feature_reduction: int, gate_reduction: int):
         super().__init__()
         self.heads = heads
-        self.q = nn.Linear(dim, dim // feature_reduction)
-        self.k = nn.Linear(dim, dim // feature_reduction)
-        self.v = nn.Linear(dim, dim // feature_reduction)
-        self.proj = nn.Linear(dim // feature_reduction, dim)
+        self.q = PointwiseLinear(dim, dim // feature_reduction)
+        self.k = PointwiseLinear(dim, dim // feature_reduction)
+        self.v = PointwiseLinear(dim, dim // feature_reduction)
+        self.proj = PointwiseLinear(dim // feature_reduction, dim)
         self.gate = nn.Sequential(
             nn.Linear(dim, dim // gate_reduction, bias=False),
             nn.ReLU(inplace=True),

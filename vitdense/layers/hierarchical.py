@@ -12,6 +12,7 @@ from .attention import attend, split_heads
 from .cells import from_cells, to_cells
 from .drop_path import DropPath
 from .fold import fold_before
+from .linear import PointwiseLinear
 
 Norm = Callable[[int], nn.Module]
 
@@ -41,7 +42,7 @@ class HierarchicalAttention(nn.Module):
         self.heads = dim // head_dim
         self.grid_size = grid_size
         self.norm = norm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = PointwiseLinear(dim, 3 * dim)
         self.proj = nn.Conv2d(dim, dim, 1)
         if grid_size > 1:
             self.grid_norm = norm(dim)

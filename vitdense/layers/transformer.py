@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .attention import attend, split_heads
 from .drop_path import DropPath
 from .gelu import gelu
+from .linear import PointwiseLinear
 
 
 class SelfAttention(nn.Module):
@@ -16,8 +17,8 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = PointwiseLinear(dim, 3 * dim)
+        self.proj = PointwiseLinear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) → the same shape."""
@@ -38,8 +39,8 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden: int):
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = PointwiseLinear(dim, hidden)
+        self.fc2 = PointwiseLinear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) → the same shape."""
