@@ -97,6 +97,5 @@ class BiDimensionalAttention(nn.Module):
         tokens = self.norm(x)
         g = gelu(self.global_reduce(tokens.mean((1, 2), keepdim=True)))  # (B, 1, 1, C/4)
         p = gelu(self.local_reduce(tokens))  # (B, H, W, C/4)
-        of_p, of_g = self.spatial_select.weight.split([p.shape[3], g.shape[3]], 1)
-        spatial = F.linear(p, of_p) + F.linear(g, of_g, self.spatial_select.bias)  # (B, H, W, 1)
+        spatial = self.spatial_select(torch.cat([p, g.expand_as(p)], dim=3))  # (B, H, W, 1)
         return x * self.channel_select(g).sigmoid() * spatial.sigmoid()
