@@ -273,7 +273,8 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
 
         trains = hasattr(args, 'epochs')
         pretrained = _pretrained(cfg, args) if trains else False
-        wanted = Wanted(args.epochs, args.batch, pretrained, args.augment) if trains else None
+        rate = options.get('optim_wrapper.optimizer.lr')
+        wanted = Wanted(args.epochs, args.batch, pretrained, args.augment, rate) if trains else None
         use_own_data(cfg, data, args.size, wanted)
     root = args.data_root or options.pop('data_root', None)
     if root:
@@ -292,7 +293,7 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
 def _pretrained(cfg: 'Config', args: argparse.Namespace) -> bool:
     """Whether the backbone starts from weights that the command line or the config names."""
     named = args.weights or args.init  # not --resume: the schedule is that of the run's start
-    own = cfg.model.backbone.get('init_cfg')
+    own = cfg.model.get('backbone', {}).get('init_cfg')
     loads = isinstance(own, dict) and own.get('checkpoint')
     return bool(named or cfg.get('load_from') or loads or cfg.model.get('pretrained'))
 

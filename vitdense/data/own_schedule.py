@@ -25,12 +25,14 @@ class Wanted:
 
     pretrained: whether the run starts from weights.
     augment: 'light', 'strong', or the config's own transforms.
+    rate: a learning rate that an option sets, after what is decided here.
     """
 
     epochs: int | None = None
     batch: int | None = None
     pretrained: bool = False
     augment: str | None = None
+    rate: float | None = None
 
 
 def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -> Iterator[Finding]:
@@ -56,7 +58,7 @@ def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -
         cfg.train_dataloader.drop_last = own > batch > 1 == own % batch
     cfg.train_cfg = dict(type='mmengine.runner.EpochBasedTrainLoop', max_epochs=epochs, val_interval=every)
     text, warm_up = _rates(cfg, together, wanted.pretrained)
-    yield Finding('schedule', text)
+    yield Finding('schedule', text if wanted.rate is None else f'learning rate {wanted.rate:g}, as given')
     if not wanted.pretrained:
         text = (
             f'from scratch on {plural(images, "image")}, expect little; --weights, --init: start from a file'

@@ -137,6 +137,16 @@ def test_check_data_exits_1_where_something_is_left_out(call_tool, tmp_path):
     assert 'labels/photo-a.txt: line 4' in out
 
 
+def test_a_learning_rate_of_an_option_is_the_one_that_is_said(call_tool, tmp_path):
+    config, folder = workplace(tmp_path) / 'tiny.py', drawn.yolo(tmp_path / 'data')
+    words = ['--data', folder, *QUICK, '--work-dir', tmp_path / 'run', '--preflight']
+    code, out, err = call_tool('train', config, *words, '--cfg-options', 'optim_wrapper.optimizer.lr=0.0123')
+    assert code == 0, err
+    said = [line for line in out.splitlines() if 'learning rate' in line]
+    assert len(said) == 2  # of the schedule, of the optimizer
+    assert all('0.0123' in line for line in said)
+
+
 def test_a_run_goes_on_from_a_checkpoint_of_other_classes(call_tool, tmp_path):
     """With the rows of equal classes, frozen stages, and the learning rate of a pretrained backbone."""
     config, folder = workplace(tmp_path) / 'tiny.py', drawn.coco(tmp_path / 'data')
