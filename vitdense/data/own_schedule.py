@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 
+from ..config.tree import name_of
 from ..console import plural
 from ..findings import Finding, Level
 from .formats.records import Annotations
@@ -57,8 +58,8 @@ def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -
         # a batch norm behind a pooling to one pixel needs two images
         cfg.train_dataloader.drop_last = own > batch > 1 == own % batch
     cfg.train_cfg = dict(type='mmengine.runner.EpochBasedTrainLoop', max_epochs=epochs, val_interval=every)
-    text, warm_up = _rates(cfg, together, wanted.pretrained)
-    yield Finding('schedule', text if wanted.rate is None else f'learning rate {wanted.rate:g}, as given')
+    text, warm_up = _rates(cfg, together, wanted)
+    yield Finding('schedule', text)
     if not wanted.pretrained:
         text = (
             f'from scratch on {plural(images, "image")}, expect little; --weights, --init: start from a file'
@@ -73,7 +74,6 @@ def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -
             f'the backbone keeps its weights for the first {plural(end, "iteration")}, while the heads adapt'
         )
         yield Finding('schedule', text)
-        end = min(2 * end, 2 * epochs * per_epoch // 3 or 1)  # it warms up, too
     cfg.param_scheduler = [
         dict(type='mmengine.optim.LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=end),
         dict(
@@ -91,16 +91,33 @@ def fit_schedule(cfg: Config, found: Annotations, wanted: Wanted, images: int) -
     cfg.default_hooks.checkpoint.update(by_epoch=True, interval=every, max_keep_ckpts=2)
 
 
-def _rates(cfg: Config, batch: int, pretrained: bool) -> tuple[str, int]:
-    """Set the learning rate; what to say about it, and the iterations of the warm-up."""
+def _rates(cfg: Config, batch: int, wanted: Wanted) -> tuple[str, int]:
+    """Set the learning rates; what to say about them, and the iterations of the warm-up."""
     base = (cfg.pop('auto_scale_lr', None) or {}).get('base_batch_size', 16)
     optimizer = cfg.optim_wrapper.optimizer
-    if not pretrained:
+    if not wanted.pretrained:
         initialize_heads(cfg)
         set_optimizer(cfg, rate_for(batch))
         text = f'learning rate {optimizer.lr:.3g}, of a training from scratch with batch size {batch}'
-        return text, SCRATCH_WARM_UP
+        return _given(wanted) or text, SCRATCH_WARM_UP
     before, optimizer.lr = optimizer.lr, optimizer.lr * math.sqrt(batch / base)
     cfg.optim_wrapper.setdefault('clip_grad', dict(max_norm=GRADIENT_NORM))
-    text = f'learning rate {before:g} for batch size {base}, {optimizer.lr:.3g} for {batch}'
-    return f'{text} (by the square root)', WARM_UP
+    text = f'learning rate {optimizer.lr:.3g} with batch size {batch} ({before:g} with {base}, by the root)'
+    of_heads = rate_for(batch)
+    if 'Adam' in name_of(optimizer) and of_heads > optimizer.lr and wanted.rate is None:
+        _multiply_heads(cfg, of_heads / optimizer.lr)
+        text += f', of neck and heads {of_heads:.3g}'
+    return _given(wanted) or text, WARM_UP
+
+
+def _given(wanted: Wanted) -> str:
+    return '' if wanted.rate is None else f'learning rate {wanted.rate:g}, as given'
+
+
+def _multiply_heads(cfg: Config, factor: float) -> None:
+    """Let neck and heads learn quicker than the backbone, in place, as MMSegmentation's configs do."""
+    paramwise = cfg.optim_wrapper.get('paramwise_cfg') or {}
+    groups = dict(paramwise.get('custom_keys') or {})
+    for name in ('neck', 'head'):  # parts of parameters' names
+        groups.setdefault(name, dict(lr_mult=factor))
+    cfg.optim_wrapper.paramwise_cfg = dict(paramwise, custom_keys=groups)

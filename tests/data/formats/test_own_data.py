@@ -8,6 +8,9 @@ import torch
 from mmengine.config import Config
 from small import CONFIGS, workplace
 
+from vitdense.data.own_data import read_own_data, use_own_data
+from vitdense.data.own_schedule import Wanted
+
 FORMATS = dict(
     coco=drawn.coco,
     yolo=drawn.yolo,
@@ -147,6 +150,18 @@ def test_a_learning_rate_of_an_option_is_the_one_that_is_said(call_tool, tmp_pat
     assert all('0.0123' in line for line in said)
 
 
+@pytest.mark.parametrize('rate', [None, 0.01])
+@pytest.mark.parametrize('optimizer', ['AdamW', 'SGD'])
+def test_heads_learn_quicker_than_a_pretrained_backbone_unless_a_rate_is_given(optimizer, rate, tmp_path):
+    cfg = Config.fromfile(workplace(tmp_path) / 'tiny.py')
+    cfg.optim_wrapper.optimizer.type = optimizer
+    use_own_data(
+        cfg, read_own_data([drawn.voc(tmp_path / 'data')], None), 64, Wanted(pretrained=True, rate=rate)
+    )
+    keys = cfg.optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {})
+    assert ('head' in keys) == ('neck' in keys) == (optimizer == 'AdamW' and rate is None)
+
+
 def test_a_run_goes_on_from_a_checkpoint_of_other_classes(call_tool, tmp_path):
     """With the rows of equal classes, frozen stages, and the learning rate of a pretrained backbone."""
     config, folder = workplace(tmp_path) / 'tiny.py', drawn.coco(tmp_path / 'data')
@@ -159,7 +174,10 @@ def test_a_run_goes_on_from_a_checkpoint_of_other_classes(call_tool, tmp_path):
     assert 'from scratch' not in out
     cfg = Config.fromfile(second / 'tiny.py')
     assert cfg.model.backbone.frozen_stages == 1
-    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(1e-4 * (2 / 16) ** 0.5)
+    rate = cfg.optim_wrapper.optimizer.lr  # of the backbone
+    assert rate == pytest.approx(1e-4 * (2 / 16) ** 0.5)
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    assert keys['neck'].lr_mult == keys['head'].lr_mult == pytest.approx(6e-4 * (2 / 4) ** 0.5 / rate)
     before, after = (
         torch.load(run / 'epoch_2.pth', weights_only=False)['state_dict'] for run in (first, second)
     )
