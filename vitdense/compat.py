@@ -33,6 +33,11 @@ is_exporting: Callable[[], bool] = getattr(torch.compiler, 'is_exporting', lambd
 is_compiling: Callable[[], bool] = getattr(torch.compiler, 'is_compiling', torch._utils.is_compiling)
 
 
+def runs_eagerly_on_cpu(x: Tensor) -> bool:
+    """Whether what is computed from `x` runs as it is written, on a CPU: in no graph that is kept."""
+    return x.device.type == 'cpu' and not is_exporting() and not is_compiling()
+
+
 # 2.10; in 2.5 and 2.8 a graph that recomputes counts a batch norm's batches twice
 COMPILES_RECOMPUTATION = has_torch('2.10')
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..compat import has_bfloat16_products, is_compiling, is_exporting
+from ..compat import has_bfloat16_products, runs_eagerly_on_cpu
 
 WEIGHTS = 1 << 21  # at a time: 4 MB in bfloat16
 LEAST_ROWS = 64  # of queries, whose product with the keys is then quick
@@ -29,9 +29,7 @@ def _parts(q: Tensor) -> int:
 
     torch's backward pass has one thread for each head of each image: of one image with one head, one works.
     """
-    if is_exporting() or is_compiling() or q.device.type != 'cpu':
-        return 1
-    if not (q.requires_grad and torch.is_grad_enabled()):
+    if not runs_eagerly_on_cpu(q) or not (q.requires_grad and torch.is_grad_enabled()):
         return 1
     parts = torch.get_num_threads() // (q.shape[0] * q.shape[1])
     return parts if parts > 1 and q.shape[2] % parts == 0 else 1
@@ -51,7 +49,7 @@ def _is_quick_in_products(q: Tensor, k: Tensor, v: Tensor) -> bool:
 
     By a third, at inference in bfloat16 on a CPU whose products of bfloat16 are twice as fast as of float32.
     """
-    if q.dtype is not torch.bfloat16 or q.device.type != 'cpu' or is_exporting() or is_compiling():
+    if q.dtype is not torch.bfloat16 or not runs_eagerly_on_cpu(q):
         return False
     trains = torch.is_grad_enabled() and any(t.requires_grad for t in (q, k, v))
     return not trains and has_bfloat16_products()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..compat import is_autocast_enabled, is_compiling, is_exporting
+from ..compat import is_autocast_enabled, runs_eagerly_on_cpu
 
 SIDE = 5  # of the kernel
 TILE = 3  # of a kernel whose gradient is quick
@@ -36,9 +36,9 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 def _trains_on_cpu(x: Tensor, weight: Tensor) -> bool:
-    if is_exporting() or is_compiling() or not (torch.is_grad_enabled() and weight.requires_grad):
+    if not runs_eagerly_on_cpu(x) or is_autocast_enabled('cpu'):
         return False
-    return x.device.type == 'cpu' and not is_autocast_enabled('cpu')
+    return torch.is_grad_enabled() and weight.requires_grad
 
 
 class _Depthwise(torch.autograd.Function):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..compat import is_compiling, is_exporting
+from ..compat import runs_eagerly_on_cpu
 
 QUICK = (torch.float32, torch.bfloat16)
 
@@ -18,9 +18,8 @@ class PointwiseLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, C) → (…, C')."""
-        if is_exporting() or is_compiling():  # a graph keeps the linear layer, for its runtime to compute
-            return super().forward(x)
-        if x.device.type != 'cpu' or self.weight.dtype not in QUICK or x.numel() == 0:
+        # a graph keeps the linear layer, for its runtime to compute
+        if not runs_eagerly_on_cpu(x) or self.weight.dtype not in QUICK or x.numel() == 0:
             return super().forward(x)
         pixels = x.reshape(1, 1, -1, self.in_features).permute(0, 3, 1, 2)  # (1, C, 1, all of them)
         out = F.conv2d(pixels, self.weight[..., None, None], self.bias)
