@@ -19,12 +19,12 @@ from .formats.files import is_transparent, open_image
 BITS = 16
 
 
-def read_photo(data: bytes, bits: int = BITS) -> np.ndarray:
+def read_photo(data: bytes, bits: int | None = BITS) -> np.ndarray:
     """The pixels (H, W, 3) of an image file, BGR, uint8.
 
     Args:
         data: the file's bytes.
-        bits: that images of 16 bits use: 12, as of many cameras, if no value is above 4095.
+        bits: that images of 16 bits use: 12, as of many cameras, if no value is above 4095; None for its own.
 
     Raises:
         OSError: they are no image.
@@ -32,7 +32,8 @@ def read_photo(data: bytes, bits: int = BITS) -> np.ndarray:
     with open_image(BytesIO(data)) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith('I'):
-            gray = np.asarray(image).astype(np.int64) >> (bits - 8)
+            gray = np.asarray(image).astype(np.int64)
+            gray >>= (bits or _used_bits(gray.max())) - 8
             return np.repeat(gray.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
         if is_transparent(image):
             image = image.convert('RGBA')
@@ -46,6 +47,10 @@ def depth(images: Iterable[Path]) -> int:
     for path in images:
         with open_image(path) as image:
             largest = max(largest, int(np.asarray(image).max()))
+    return _used_bits(largest)
+
+
+def _used_bits(largest: int) -> int:
     return 12 if largest < 1 << 12 else BITS
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from ..data.dataset import classes_of
-from ..data.photo import depth, read_photo
+from ..data.photo import read_photo
 from ..data.reproducible import SampleId
 from ..engine.processes import unwrapped
 from ..findings import first_few
@@ -122,7 +122,7 @@ def _pixels(sample: BaseDataElement, inputs: Tensor) -> np.ndarray:
     """The file's own pixels, which the answers are in; or else those that the model got, resized to that."""
     path, size = sample.get('img_path'), sample.get('ori_shape')
     with suppress(Exception):  # Pillow's formats raise anything, and it may be no path of a file
-        image = read_photo(Path(path).read_bytes(), depth([Path(path)]))
+        image = read_photo(Path(path).read_bytes(), bits=None)
         # of another size where a pipeline reads the file in another way, as not turned by its EXIF
         if size in (None, image.shape[:2]):
             return np.ascontiguousarray(image[..., ::-1])
