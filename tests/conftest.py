@@ -1,6 +1,5 @@
 """What the tests share: commands called in this process, and a run of four numbers."""
 
-import gc
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ from runs import Outcome
 from small import workplace
 
 from vitdense.cli import main
+from vitdense.garbage import collected_later
 from vitdense.memory import keep_freed_memory
 
 keep_freed_memory()  # as the tools do
@@ -62,15 +62,12 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope='session')
 def libraries():
     """The libraries, imported and left out of garbage collections: MMEngine makes one of every dataset."""
-    from mmdet.utils import register_all_modules as register_mmdet
-    from mmseg.utils import register_all_modules as register_mmseg
+    with collected_later():
+        from mmdet.utils import register_all_modules as register_mmdet
+        from mmseg.utils import register_all_modules as register_mmseg
 
-    register_mmdet(init_default_scope=False)
-    register_mmseg(init_default_scope=False)
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+        register_mmdet(init_default_scope=False)
+        register_mmseg(init_default_scope=False)
 
 
 @pytest.fixture
