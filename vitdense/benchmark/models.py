@@ -150,9 +150,9 @@ def _whole(name: str, setting: RunSetting) -> TimedModel:
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model: Any = MODELS.build(cfg.model)
     _predict_much(model.test_cfg)
-    if setting.fused:
-        model.backbone = _fused(name, model.eval().backbone)
     model.eval().to(setting.device).to(memory_format=torch.channels_last)
+    if setting.fused:
+        model.backbone = _fused(name, model.backbone)
     if setting.dtype != torch.float32:
         autocast_networks(model, setting.device.type, setting.dtype)
     if setting.compiled:

@@ -18,7 +18,7 @@ def fit_sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[
     scales = [part['scale'] for part in dicts(cfg.val_dataloader) if 'scale' in part]
     if not scales:
         return
-    most = max(pair(scales[0])), min(pair(scales[0]))
+    most = sorted(pair(scales[0]), reverse=True)
     factor = size / most[1] if size else min(1.0, max(longer / most[0], shorter / most[1]))
     crops = any('crop_size' in part for part in dicts(cfg.train_dataloader))
     if crops and not size:

@@ -194,7 +194,7 @@ def meanings(counts: Counter[Value], named: list[Named]) -> tuple[list[str], dic
     number = len(names)
     labels: dict[Value, int | None] = {}
     if number == 1 and values in ([0, 1], [0, UNLABELLED], [0, 1, UNLABELLED]):
-        labels.update({0: 0, UNLABELLED: None, values[1]: 1})  # one class alone would teach nothing
+        labels = {0: 0, UNLABELLED: None, values[1]: 1}  # one class alone would teach nothing
         note = (
             f'the file of classes names {names[0]} alone: value {values[1]} is {names[0]}, 0 the background'
         )
