@@ -25,9 +25,9 @@ train_pipeline = [
     dict(type=PackSegInputs),
 ]
 test_pipeline = [
-    dict(type=LoadImageFromFile),
+    dict(type='LoadImageFromFile'),  # by name, as MMSegmentation's `inference_model` looks for the two
     dict(type=Resize, scale=(2048, 512), keep_ratio=True),
-    dict(type=LoadAnnotations),  # after the resize: scored at the image's own size
+    dict(type='LoadAnnotations'),  # after the resize: scored at the image's own size
     dict(type=PackSegInputs),
 ]
 train_dataloader = dict(

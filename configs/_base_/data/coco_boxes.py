@@ -21,7 +21,7 @@ train_pipeline = [
     dict(type=PackDetInputs),
 ]
 test_pipeline = [
-    dict(type=LoadImageFromFile),
+    dict(type='LoadImageFromFile'),  # by name, as MMDetection's DetInferencer looks for it in a saved config
     dict(type=Resize, scale=(1333, 800), keep_ratio=True),
     dict(type=LoadAnnotations, with_bbox=True),
     dict(type=PackDetInputs, meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),

@@ -16,6 +16,7 @@ with read_base():
 default_scope = 'mmseg'  # MMSegmentation names some of its own defaults by string
 
 norm_cfg = dict(type='BN')
+visualizer.update(type='SegLocalVisualizer')  # which MMSegInferencer asserts
 sync_bn = 'torch'  # with several processes on GPUs, every batch norm sees all of their images
 
 model = dict(
