@@ -51,14 +51,17 @@ def make_parser(description: str, **options: Any) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, allow_abbrev=False, **options)
 
 
-def model_parser(description: str, work_dir: str = 'work_dirs/<config>') -> argparse.ArgumentParser:
+def model_parser(
+    description: str, work_dir: str = 'work_dirs/<config>', described: bool = False
+) -> argparse.ArgumentParser:
     """The arguments that all commands that run a model share.
 
     Args:
         description: of the command.
         work_dir: its default, for the help.
+        described: whether a checkpoint, which carries its config, is enough.
     """
-    p = data_parser(description)
+    p = data_parser(description, described)
     p.add_argument('--arch', metavar='NAME', help='another variant of the backbone')
     p.add_argument('--work-dir', metavar='DIR', help=f'where results go (default: {work_dir})')
     p.add_argument(
@@ -75,10 +78,15 @@ def model_parser(description: str, work_dir: str = 'work_dirs/<config>') -> argp
     return p
 
 
-def data_parser(description: str) -> argparse.ArgumentParser:
+def data_parser(description: str, described: bool = False) -> argparse.ArgumentParser:
     """A config and its data."""
     p = make_parser(description)
-    p.add_argument('config', help='configs/<head>_<backbone>.py, or <head>_<backbone>')
+    help = 'configs/<head>_<backbone>.py, or <head>_<backbone>'
+    p.add_argument(
+        'config',
+        nargs='?' if described else None,
+        help=help + ' (default: the one that the checkpoint carries)' * described,
+    )
     p.add_argument('--sample', action='store_true', help='run on the built-in drawn images')
     p.add_argument('--data-root', metavar='DIR', help="where the config's own data are")
     add_data_options(p)
@@ -157,7 +165,7 @@ def run(
     main_process = os.environ.get('RANK', '0') == '0'
     try:
         with warnings.catch_warnings(record=True):  # MMEngine 0.10.7 imports what torch 2.5 calls deprecated
-            args = p.parse_args()
+            args = p.parse_intermixed_args()  # `test CONFIG --sample CHECKPOINT`
             require_torch(torch)
             from ..console import quiet
 
@@ -255,8 +263,11 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
     from ..config.unread import check_variables
     from ..config.variant import set_arch
 
-    cfg = load_config(args.config)
-    check_variables(cfg)
+    if args.config is None:
+        cfg = checkpoint_config(args.checkpoint)
+    else:
+        cfg = load_config(args.config)
+        check_variables(cfg)
     options = dict(args.cfg_options)
     if getattr(args, 'freeze', None) is not None:
         options.setdefault('model.backbone.frozen_stages', args.freeze)
@@ -287,6 +298,16 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
     if not data:
         require_data(cfg, loaders)
     cfg.launcher = args.launcher
+    return cfg
+
+
+def checkpoint_config(file: str) -> 'Config':
+    """The config that a checkpoint carries, of which all may be built."""
+    from ..checkpoint import read_checkpoint
+    from ..config.description import check_types, described_config
+
+    cfg = described_config(read_checkpoint(file), file)
+    check_types(cfg)
     return cfg
 
 

@@ -11,8 +11,12 @@ from .launch import join
 
 
 def main() -> None:
-    p = model_parser('Score a checkpoint on the validation images.', 'work_dirs/<config>-test, or -2, -3, …')
-    p.add_argument('checkpoint', help='.pth file of a training run')
+    p = model_parser(
+        'Score a checkpoint on the validation images.',
+        'work_dirs/<config>-test, or -2, -3, …',
+        described=True,
+    )
+    p.add_argument('checkpoint', help='.pth file of a training run, or its work dir')
     p.add_argument(
         '--dials',
         nargs='+',
@@ -41,15 +45,14 @@ def _test(args: argparse.Namespace) -> None:
 
         keep_freed_memory()
         dials = [DialSetting.parse(text) for text in args.dials or ()]
+        args.checkpoint = str(_checkpoint(args))
         data = read_data(args)
         cfg = prepare(args, LOADERS[2:], data)
-    if not Path(args.checkpoint).is_file():
-        raise UserError(f'{args.checkpoint}: no such checkpoint file')
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.amp = check_precision(args.amp)
     join(cfg, args.local_rank)
-    folder = on_main_process(lambda: new_test_dir(args.work_dir, Path(args.config).stem))
+    folder = on_main_process(lambda: new_test_dir(args.work_dir, Path(cfg.filename).stem))
     cfg.work_dir = str(folder)
 
     console = make_console()
@@ -69,3 +72,12 @@ def _test(args: argparse.Namespace) -> None:
             runner.test()
     if is_main_process():
         show_results(runner, console, runner.test_dataloader.dataset)
+
+
+def _checkpoint(args: argparse.Namespace) -> Path:
+    from ..config.bundled import bundled_config
+    from ..engine.work_dir import trained_model
+
+    if args.config is None and (args.checkpoint.endswith('.py') or bundled_config(args.checkpoint)):
+        raise UserError(f'test {args.checkpoint}: expected a checkpoint, which comes after the config')
+    return trained_model(args.checkpoint)

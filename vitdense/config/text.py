@@ -35,8 +35,19 @@ def differences(before: str, now: str) -> Iterator[str]:
         the entries by their dotted names, with their values.
     """
     old, new = (dict(_flat(_entries(text))) for text in (before, now))
+    for line in _changed(old, new):
+        if line.split()[0].split('.')[0] not in OF_A_PROCESS:
+            yield line
+
+
+def changed_entries(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """What two configs, as plain data, do not have in common, as `differences`."""
+    yield from _changed(dict(_flat(before)), dict(_flat(now)))
+
+
+def _changed(old: dict[str, str], new: dict[str, str]) -> Iterator[str]:
     for name in old.keys() | new.keys():
-        if name.split('.')[0] not in OF_A_PROCESS and old.get(name) != new.get(name):
+        if old.get(name) != new.get(name):
             yield f'{name} is {new.get(name, "not set")}, was {old.get(name, "not set")}'
 
 
@@ -65,6 +76,8 @@ def _plain(node: ast.expr) -> Any:
 
 
 def _flat(node: Any, name: str = '') -> Iterator[tuple[str, str]]:
+    if isinstance(node, (list, tuple)):
+        node = dict(enumerate(node))
     if isinstance(node, dict) and node:
         for key, value in node.items():
             yield from _flat(value, f'{name}.{key}' if name else str(key))

@@ -1,5 +1,7 @@
-"""Checkpoints that `--resume` can use: when a run may be saved, and when an old one may be removed."""
+"""Checkpoints that `--resume` can use: when a run may be saved, what a file says of it, which old ones go."""
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,10 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.runner import Runner
 
+from ..config.description import VERSION, Undescribable, describe
 from .work_dir import last_checkpoint
+
+LIBRARIES = ('vitdense', 'torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
 
 
 class SafePoints:
@@ -38,6 +43,35 @@ class SafePoints:
             self.averaged = event == 'before_val_epoch'
         if event in ('after_train_iter', 'before_train_epoch', 'before_val_epoch', 'after_val_epoch'):
             self.safe = self.finished > 0
+
+
+def description_of(runner: Any, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of its run, as plain data, so that it needs no config beside it.
+
+    Args:
+        runner: of the run.
+        scores: of a validation of these weights, by their names; none, where there was none.
+
+    Returns:
+        version: of this layout.
+        name: of the config.
+        config: `describe` of it; None with the reason in `undescribed`, where it holds an object.
+        scores: as given.
+        versions: of the libraries.
+    """
+    config, undescribed = None, ''
+    try:
+        config = describe(runner.cfg)
+    except Undescribable as error:
+        undescribed = str(error)
+    return dict(
+        version=VERSION,
+        name=Path(runner.cfg.filename or 'model').stem,
+        config=config,
+        undescribed=undescribed,
+        scores={name: float(score) for name, score in scores.items()},
+        versions={name: str(sys.modules[name].__version__) for name in LIBRARIES if name in sys.modules},
+    )
 
 
 def save(runner: Any, iterations: int) -> None:

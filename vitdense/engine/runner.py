@@ -31,7 +31,7 @@ from ..errors import UserError
 from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
 from ..trial import trial
 from ..weights import WeightRecord
-from .checkpoints import SafeCheckpointHook, SafePoints
+from .checkpoints import SafeCheckpointHook, SafePoints, description_of
 from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
@@ -65,6 +65,7 @@ class VitdenseRunner(Runner):
 
     trains = False  # whether this is a training, which may start from a part of some weights
     loaded_meta: Mapping[str, Any] = MappingProxyType({})  # what the loaded checkpoint says of its run
+    scores: Mapping[str, Any] = MappingProxyType({})  # of the weights as they are
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'VitdenseRunner':
@@ -146,8 +147,9 @@ class VitdenseRunner(Runner):
         self.register_hook(MeanStatisticsHook())
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """As MMEngine's, but a file gets its name when it is whole and on the disk."""
+        """As MMEngine's, but a file says what it is of, and gets its name once it is on the disk."""
         average_statistics(self.model)
+        kwargs['meta'] = dict(kwargs.get('meta') or {}, vitdense=description_of(self, self.scores))
         if '://' in str(out_dir):  # not a disk
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
@@ -194,6 +196,8 @@ class VitdenseRunner(Runner):
         return SafePoints()
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        if fn_name in ('before_train_iter', 'after_val_epoch'):
+            self.scores = kwargs.get('metrics') or {}
         self.safe_points.before(fn_name)
         super().call_hook(fn_name, **kwargs)
         self.safe_points.after(fn_name, self.iter)

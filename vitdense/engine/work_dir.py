@@ -118,6 +118,23 @@ def last_checkpoint(work_dir: Path) -> Path | None:
     return work_dir / name if name else None
 
 
+def trained_model(place: str | Path) -> Path:
+    """The checkpoint of a trained model: the file itself, or the best one of a work dir, or else its newest.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(place)
+    if path.is_file():
+        return path
+    best = sorted(path.glob('best_*.pth'), key=lambda file: file.stat().st_mtime)
+    found = best[-1] if best else last_checkpoint(path)
+    if found is None or not found.is_file():
+        what = 'no checkpoint in this folder' if path.is_dir() else 'no such checkpoint file'
+        raise UserError(f'{place}: {what}')
+    return found
+
+
 def _newest(folder: Path) -> Path:
     """The newest checkpoint that is whole; damaged ones are named.
 

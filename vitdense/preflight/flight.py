@@ -15,7 +15,15 @@ from ..findings import Finding, Level
 from .data import classes, epochs, ignore_index, labels, left_out, masks, other_names
 from .label_maps import left_out_maps, test_label_maps, validation_label_maps
 from .neighbours import other_work
-from .origin import batch_size, frozen, loaded_weights, resumable, resumed_config, resumed_epochs
+from .origin import (
+    batch_size,
+    frozen,
+    loaded_weights,
+    resumable,
+    resumed_config,
+    resumed_epochs,
+    tested_config,
+)
 from .precision import test_precision, training_precision
 from .schedule import schedule
 from .scores import (
@@ -57,7 +65,14 @@ CHECKS: list[Check] = [
     training_precision,
     validation_batch,
 ]
-TEST_CHECKS: list[Check] = [checkpoint_classes, test_heads, test_scores, test_label_maps, test_precision]
+TEST_CHECKS: list[Check] = [
+    tested_config,
+    checkpoint_classes,
+    test_heads,
+    test_scores,
+    test_label_maps,
+    test_precision,
+]
 
 
 class PreflightHook(Hook):

@@ -1,0 +1,175 @@
+"""What a checkpoint says of its model: its config as plain data, and what may be built from it.
+
+A config is Python, which MMEngine runs to read it. Here it is a tree of dicts, lists, tuples, numbers and
+texts, in which a class is its whole name. Nothing of it is executed: a name is looked up, and has to be a
+class that is registered with MMEngine, or a module of torch, from one of a few packages.
+"""
+
+import inspect
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from mmcv import ops
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.registry import FUNCTIONS
+from mmengine.runner import Runner
+from mmengine.utils import get_object_from_string
+from torch import nn
+
+from ..errors import UserError
+from ..mmengine_internals import config_dict
+from .lint import REGISTRIES, arguments, kinds
+from .settings import RUNNER_KEYS
+from .tree import dicts
+
+VERSION = 1
+BASES = (
+    nn.Module,
+    BaseDataset,
+    BaseMetric,
+    BaseTransform,
+    Hook,
+)  # what a config may name without registering it
+OF_INFERENCE = {'data_root', 'test_pipeline', 'tta_model', 'tta_pipeline'}  # which the runner does not read
+OF_A_RUN = {'launcher', 'load_from', 'resume', 'work_dir'}
+OF_A_TRAINING = {'amp', 'compile'}  # described, and not used by what only predicts, unless it is asked for
+PACKAGES = ('vitdense', 'torch.nn', 'torch.optim', 'timm', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
+SCOPES = ('mmengine', 'mmdet', 'mmseg')
+EVALUATE_TEXT = ('mmcv.cnn.rfsearch', 'mmdet.models.task_modules.tracking')  # call `eval` on an argument
+
+
+class Undescribable(ValueError):
+    """A config has a value that is no plain data."""
+
+
+def describe(cfg: Config) -> dict[str, Any]:
+    """The entries of a config that MMEngine's runner and the libraries' inference read, as plain data.
+
+    Raises:
+        Undescribable: an entry holds an object.
+    """
+    read = arguments(Runner).names | RUNNER_KEYS | OF_INFERENCE
+    entries = {key: value for key, value in config_dict(cfg).items() if key in read - OF_A_RUN}
+    return {key: _plain(value, key) for key, value in entries.items()}
+
+
+def _plain(value: Any, place: str) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(child, f'{place}.{key}') for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        children = (_plain(child, f'{place}.{number}') for number, child in enumerate(value))
+        return tuple(children) if isinstance(value, tuple) else list(children)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        return _whole_name(cast(Hashable, value))
+    if isinstance(value, (str, Path)):
+        return str(value)
+    raise Undescribable(f'{place} is a {type(value).__name__}')
+
+
+@cache
+def _whole_name(kind: Hashable) -> str:
+    """The shortest name by which MMEngine finds a class, which takes a function for a module of its name."""
+    parts, name = kind.__module__.split('.'), getattr(kind, '__qualname__', '')
+    names = ['.'.join([*parts[:count], name]) for count in range(1, len(parts) + 1)]
+    found = next((name for name in names if get_object_from_string(name) is kind), None)
+    if found is None:
+        raise Undescribable(f'{names[-1]} cannot be imported by its name')
+    return found
+
+
+def described_config(checkpoint: Mapping[str, Any], file: str | Path) -> Config:
+    """The config that a checkpoint carries; what is built from it has to pass `check_types` before.
+
+    Args:
+        checkpoint: its contents.
+        file: from which they are.
+
+    Raises:
+        UserError: it carries none.
+    """
+    meta = checkpoint.get('meta')
+    described = meta.get('vitdense') if isinstance(meta, Mapping) else None
+    if not isinstance(described, Mapping):
+        raise UserError(
+            f'{file}: does not say which model it is of; give the config that it was trained with'
+        )
+    if (version := described.get('version')) != VERSION:
+        raise UserError(f'{file}: its description is of version {version!r}; this vitdense reads {VERSION}')
+    entries, name = described.get('config'), str(described.get('name'))
+    if entries is None:
+        reason = described.get('undescribed')
+        raise UserError(
+            f'{file}: could not be described ({reason}); give the config that it was trained with'
+        )
+    if not isinstance(entries, dict) or not isinstance(entries.get('model'), dict):
+        raise UserError(f'{file}: the description of its model is damaged')
+    try:
+        entries = {
+            str(key): _plain(value, str(key)) for key, value in entries.items() if key not in OF_A_TRAINING
+        }
+    except (Undescribable, RecursionError) as error:
+        raise UserError(f'{file}: the description of its model is damaged: {error}') from error
+    return Config(
+        entries, cfg_text='# of a checkpoint', filename=f'{Path(name).name}.py'
+    )  # no such file is read
+
+
+def check_types(cfg: Config, parts: Iterable[Any] | None = None) -> None:
+    """Look whether everything that a described config builds is of the known packages; nothing is built.
+
+    Args:
+        cfg: of `described_config`.
+        parts: of it, which are to be built; None for all.
+
+    Raises:
+        UserError: something is not, or is not there.
+    """
+    scope = cfg.get('default_scope') or 'mmengine'
+    parts = [cfg[key] for key in cfg] if parts is None else parts
+    for node in dicts([dict(_scope_=scope), *parts]):
+        own = node.get('_scope_', scope)
+        if own not in SCOPES:
+            raise UserError(f'the checkpoint describes a model of {own!r}; expected {", ".join(SCOPES)}')
+        if 'type' in node and not is_known(node['type'], own):
+            raise UserError(
+                f'the checkpoint describes a {node["type"]!r}, which is no class of {", ".join(PACKAGES)}; '
+                f'give the config beside it, if you know who made it'
+            )
+
+
+def is_known(name: Any, scope: str) -> bool:
+    """Whether a name is of classes that may be built from plain data."""
+    if not isinstance(name, str) or not re.fullmatch(r'\w+(\.\w+)*', name):
+        return False
+    if '.' in name and not name.startswith(tuple(f'{package}.' for package in PACKAGES)):
+        return False  # which a look at it would import
+    found = kinds(name, scope)
+    registered = _registered()
+    # the libraries look up, or evaluate, some names in `mmcv.ops`
+    return name in ops.__all__ if not found else all(_is_harmless(kind, registered) for kind in found)
+
+
+def _is_harmless(kind: Any, registered: set[int]) -> bool:
+    place = f'{kind.__module__}.'
+    if not place.startswith(tuple(f'{package}.' for package in PACKAGES)):
+        return False
+    if place.startswith(tuple(f'{module}.' for module in EVALUATE_TEXT)):
+        return False
+    return id(kind) in registered or (inspect.isclass(kind) and issubclass(kind, BASES))
+
+
+def _registered() -> set[int]:
+    """What is registered with MMEngine and its libraries, by identity."""
+    registries = [*REGISTRIES, FUNCTIONS]
+    for one in registries:
+        registries.extend(one.children.values())
+    return {id(kind) for one in registries for kind in one.module_dict.values()}
