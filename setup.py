@@ -9,6 +9,7 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').read_text()).group(1)
 
+SUPERVISION = ['supervision>=0.27']  # for `predict --tile`, and `Result.to_supervision`
 RUNTIMES = ['onnxruntime>=1.18', 'openvino>=2025.0']  # for `vitdense benchmark FILE`
 TEST = ['hypothesis>=6.100', 'pytest>=8.0', 'pytest-xdist>=3.5']
 
@@ -57,11 +58,12 @@ setup(
     extras_require={
         'test': TEST,
         'runtimes': RUNTIMES,
+        'supervision': SUPERVISION,
         'dev': [
             *TEST,
             *RUNTIMES,
             'onnx>=1.16',
-            'supervision>=0.25',
+            *SUPERVISION,
             'import-linter>=2.0',
             'mypy>=1.15',
             'pre-commit>=3.5',

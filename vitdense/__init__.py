@@ -15,10 +15,12 @@ old_names.install()
 registered.register()
 
 __version__ = '0.1.0'
-__all__ = ['backbones', 'checkpoint', 'necks']
+__all__ = ['backbones', 'checkpoint', 'load', 'necks']
 
 
 def __getattr__(name: str) -> Any:
+    if name == 'load':
+        return import_module(f'{__name__}.predict.load').load
     if name in __all__:  # when they are used: they import torch
         return import_module(f'{__name__}.{name}')
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

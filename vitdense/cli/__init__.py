@@ -11,6 +11,7 @@ from ..threads import wait_briefly
 COMMANDS = {
     'train': 'train a detector or a segmentor',
     'test': 'score a checkpoint',
+    'predict': 'predict on images and videos',
     'check_data': 'check the files of a dataset before a run',
     'complexity': 'count parameters and multiply-adds',
     'benchmark': 'measure times and memory',

@@ -1,5 +1,6 @@
 """The image sizes of a config, as one's own images need them."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,6 +29,15 @@ def fit_sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[
     long, short = (max(32, round(side * factor)) for side in most)
     medians = ' × '.join(f'{np.median(side):.0f}' for side in sides.T[::-1])
     yield f'{medians} in the median; at most {long} × {short} here' + (' (--size)' if size else '')
+
+
+def test_size(cfg: Config, size: int) -> Config:
+    """A copy of a config whose tested images have a shorter side of `size` pixels at most."""
+    cfg = copy.deepcopy(cfg)
+    scales = [part['scale'] for part in dicts(cfg.test_dataloader) if 'scale' in part]
+    if scales:
+        scaled_sizes(cfg, size / min(pair(scales[0])))
+    return cfg
 
 
 def pair(size: int | Sequence[int]) -> tuple[int, ...]:

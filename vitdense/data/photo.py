@@ -29,16 +29,21 @@ def read_photo(data: bytes, bits: int | None = BITS) -> np.ndarray:
     Raises:
         OSError: they are no image.
     """
-    with open_image(BytesIO(data)) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith('I'):
-            gray = np.asarray(image).astype(np.int64)
-            gray >>= (bits or _used_bits(gray.max())) - 8
-            return np.repeat(gray.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
-        if is_transparent(image):
-            image = image.convert('RGBA')
-            image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
-        return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
+    with open_image(BytesIO(data)) as image:
+        return photo_pixels(image, bits)
+
+
+def photo_pixels(opened: Image.Image, bits: int | None = BITS) -> np.ndarray:
+    """The pixels of an image of Pillow, as `read_photo`."""
+    image = ImageOps.exif_transpose(opened)
+    if image.mode.startswith('I'):
+        gray = np.asarray(image).astype(np.int64)
+        gray >>= (bits or _used_bits(gray.max())) - 8
+        return np.repeat(gray.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+    if is_transparent(image):
+        image = image.convert('RGBA')
+        image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
+    return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
 
 
 def depth(images: Iterable[Path]) -> int:

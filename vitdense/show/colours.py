@@ -1,6 +1,6 @@
 """Colours of classes that a reader can tell apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -29,14 +29,24 @@ BRIGHT = 60  # lightness from which on text on a colour is black
 
 def palette_of(dataset: Any) -> list[Colour]:
     """The dataset's own colours, one per class; where it has none or too few, distinct ones."""
-    classes = classes_of(dataset)
     leaf = leaf_datasets(dataset)[0]
-    own = leaf.metainfo.get('palette')
+    return palette_for(classes_of(dataset), leaf.metainfo.get('palette'), getattr(leaf, 'METAINFO', {}))
+
+
+def palette_for(classes: Sequence[str], own: Any, known: Mapping[str, Any]) -> list[Colour]:
+    """As `palette_of`.
+
+    Args:
+        classes: their names.
+        own: the colours that the dataset's metainfo has.
+        known: the metainfo of the dataset's class: colours of its own classes, which others are given, too.
+    """
     if not isinstance(own, (list, tuple)) or len(own) < len(classes):
         return distinct_colours(len(classes))
     # the colours of COCO's classes are not those of another list of classes that COCO's dataset reads
-    known = getattr(leaf, 'METAINFO', {})
-    inherited = list(own) == list(known.get('palette') or ()) and classes != list(known.get('classes') or ())
+    inherited = list(own) == list(known.get('palette') or ()) and list(classes) != list(
+        known.get('classes') or ()
+    )
     # MMSegmentation's, where there are none
     drawn_at_random = np.random.RandomState(42).randint(0, 255, size=(len(classes), 3)).tolist()
     if inherited or np.array_equal(own, drawn_at_random):

@@ -12,7 +12,6 @@ from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
-from torchvision.ops import nms
 
 from ..data.dataset import classes_of
 from ..data.photo import read_photo
@@ -21,7 +20,8 @@ from ..engine.processes import unwrapped
 from ..findings import first_few
 from .colours import palette_of
 from .fonts import drawable_labels
-from .sheet import Shown, amounts_in, corners_of, save_sheet
+from .overlay import distinct
+from .sheet import Shown, amounts_in, save_sheet
 
 IMAGES = 6
 SAMPLES = 16  # of a training
@@ -29,7 +29,6 @@ TRIES = 4  # images of each part of a dataset, of which one is drawn
 SIDE = 512  # pixels of the longer side of a drawn image
 SCORE = 0.4  # predictions below are not drawn
 SCORE_OF_REGIONS = 0.7  # nor these of a softmax over regions, which is surer of itself than a focal loss
-OVERLAP = 0.5  # of two predictions that overlap more, whatever their classes, the better one is drawn
 
 
 def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> str:
@@ -153,5 +152,5 @@ def _prediction(sample: BaseDataElement, least: float) -> Any:
     """The prediction: a label map, or instances of at least a score, the surest first."""
     if 'pred_sem_seg' in sample:
         return sample.pred_sem_seg
-    found = sample.pred_instances[sample.pred_instances.scores >= least]
-    return found[nms(corners_of(found), found.scores, OVERLAP)]
+    found = sample.pred_instances
+    return distinct(found[found.scores >= least])

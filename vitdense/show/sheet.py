@@ -101,14 +101,30 @@ def _sheet(shown: list[Shown], labels: Labels, palette: list[Colour], least: flo
                 (corner[0] / width, corner[1] / height, wide / width, high / height), frameon=False
             )
             nothing = 'no object' if title == 'ground truth' else f'none of score {least} or more'
-            _show(ax, one, one.answer(title), labels, palette, nothing, named=least is not None)
+            show_answer(ax, one, one.answer(title), labels, palette, nothing, named=least is not None)
     return figure
 
 
-def _show(
-    ax: Axes, one: Shown, answer: Any, labels: Labels, palette: list[Colour], nothing: str, named: bool
+def show_answer(
+    ax: Axes,
+    one: Shown,
+    answer: Any,
+    labels: Labels,
+    palette: list[Colour],
+    nothing: str = '',
+    named: bool = True,
 ) -> None:
-    """An image with an answer on it, in axes of its own shape; boxes with names, or in colours alone."""
+    """An image with an answer on it, in axes of its own shape.
+
+    Args:
+        ax: the axes.
+        one: the image.
+        answer: instances, a label map, or None.
+        labels: of the classes.
+        palette: their colours.
+        nothing: what is written where nothing was found.
+        named: whether boxes have names, or colours alone.
+    """
     image, texts = one.image, []
     boxes, colours = torch.zeros(0, 4), []
     if answer is not None and 'data' in answer:  # as MMSegmentation calls a label map

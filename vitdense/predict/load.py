@@ -1,0 +1,106 @@
+"""A model from a file: a checkpoint, which says itself what it is of, or a config with random weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import DATASETS, MODELS
+
+from ..backbones.pyramid import Pyramid
+from ..checkpoint import check_state, read_checkpoint
+from ..config.bundled import bundled_config
+from ..config.description import check_types, described_config, is_known
+from ..config.read import load_config
+from ..config.tree import dicts, innermost
+from ..engine.work_dir import trained_model
+from ..errors import UserError
+from ..registered import import_all
+from ..show.colours import palette_for
+from ..trial import trial
+from ..weights import classes_in
+from .predictor import Predictor, scope_of
+
+EXPORTED = ('.onnx', '.xml', '.pt2')
+
+
+def load(
+    source: str | Path, config: str | Path | None = None, device: str | torch.device | None = None
+) -> Predictor:
+    """A model that predicts.
+
+    Args:
+        source: a checkpoint of a training; its work dir, of which the best checkpoint is taken; or a config,
+            by its path or its name (`'retinanet_transcnn'`), whose weights are then as its `init_cfg` has
+            them, random by default.
+        config: that of a checkpoint that does not say which model it is of.
+        device: by default a GPU, if there is one.
+
+    Raises:
+        UserError: no such file, a file that is no checkpoint or would execute code, a checkpoint of another
+            tool, or one that describes something else than models of the libraries.
+    """
+    import_all()
+    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    source = str(source)
+    if Path(source).suffix in EXPORTED:
+        raise UserError(f'{source}: exported files cannot be loaded yet; expected a checkpoint or a config')
+    if Path(source).suffix == '.py' or (not Path(source).exists() and bundled_config(source)):
+        if config is not None:
+            raise UserError(f'{source} and config={config}: expected a checkpoint and its config')
+        cfg = load_config(source)
+        model = _build(cfg)
+        model.init_weights()
+        return _predictor(model, cfg, {}, device)
+    file = trained_model(source)
+    checkpoint = read_checkpoint(str(file))
+    if config is None:
+        cfg = described_config(checkpoint, file)
+        check_types(
+            cfg, [cfg.model, innermost(cfg.get('test_dataloader') or dict(dataset={}))[1].get('pipeline')]
+        )
+    else:
+        cfg = load_config(str(config))
+    model = _build(cfg)
+    state = checkpoint.get('state_dict', checkpoint)
+    check_state(model, state, str(file))
+    model.load_state_dict(state)
+    if isinstance(getattr(model, 'backbone', None), Pyramid):
+        model.backbone.fuse()  # as in a test
+    return _predictor(model, cfg, checkpoint, device)
+
+
+def _build(cfg: Config) -> Any:
+    from ..engine.precision import PRECISIONS, autocast_networks
+
+    if 'test_dataloader' not in cfg:
+        raise UserError(f'{cfg.filename}: has no test_dataloader, whose pipeline prepares the images')
+    with scope_of(cfg), trial(f'{cfg.filename}: cannot be built'):
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    if amp := cfg.get('amp'):
+        autocast_networks(model, 'cuda' if torch.cuda.is_available() else 'cpu', PRECISIONS[amp])
+    return model
+
+
+def _predictor(model: Any, cfg: Config, checkpoint: Mapping[str, Any], device: torch.device) -> Predictor:
+    """With the classes and the colours that the checkpoint, or else the config's dataset, names."""
+    meta = checkpoint.get('meta')
+    trained = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
+    leaf = innermost(cfg.test_dataloader)[1]
+    with scope_of(cfg):
+        kind = leaf.get('type')
+        kind = (
+            DATASETS.get(kind)
+            if isinstance(kind, str) and is_known(kind, cfg.get('default_scope') or 'mmengine')
+            else kind
+        )
+    known = getattr(kind, 'METAINFO', {})
+    own = trained if isinstance(trained, Mapping) else {**known, **(leaf.get('metainfo') or {})}
+    classes = classes_in(checkpoint) or list(own.get('classes') or ())
+    outputs = {part['num_classes'] for part in dicts(cfg.model) if 'num_classes' in part}
+    if not classes:
+        classes = [f'class {number}' for number in range(max(outputs, default=0))]
+    palette = palette_for(classes, own.get('palette'), known)
+    return Predictor(model.to(device), cfg, tuple(classes), tuple(palette), Path(cfg.filename).stem)

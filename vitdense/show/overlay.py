@@ -1,0 +1,55 @@
+"""One image with an answer on it, in its own pixels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use('Agg')  # there may be no display
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+from torchvision.ops import nms
+
+from .colours import Colour
+from .fonts import drawable_labels
+from .sheet import Shown, corners_of, show_answer
+
+LEAST = 512  # pixels of the longer side; names on a smaller picture could not be read
+INCHES = 5.0  # of the longer side, by which text and lines are measured
+OVERLAP = 0.5  # of two predictions that overlap more, whatever their classes, the better one is drawn
+
+
+def draw_answer(
+    image: np.ndarray, answer: Any, classes: Sequence[str], palette: Sequence[Colour]
+) -> np.ndarray:
+    """An image (H, W, 3), RGB, with instances, the surest first, or a label map on it.
+
+    Returns:
+        (H, W, 3), or larger, of the same proportions, where the image is small.
+    """
+    height, width = image.shape[:2]
+    scale = max(1.0, LEAST / max(height, width))
+    if scale > 1:
+        height, width = (max(1, round(side * scale)) for side in (height, width))
+        image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    if 'scores' in answer:
+        answer = distinct(answer)
+    labels = drawable_labels(classes)
+    dpi = max(height, width) / INCHES
+    with plt.rc_context({'font.family': labels.families}):
+        figure = plt.figure(figsize=((width + 0.1) / dpi, (height + 0.1) / dpi), dpi=dpi)  # rounded down
+        ax = figure.add_axes((0, 0, 1, 1), frameon=False)
+        show_answer(ax, Shown(image, scale, None, answer), answer, labels, list(palette))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        plt.close(figure)
+    return pixels
+
+
+def distinct(found: Any) -> Any:
+    """Of instances that overlap, whatever their classes, the surest; the surest first."""
+    return found[nms(corners_of(found), found.scores, OVERLAP)]
