@@ -14,8 +14,10 @@ import cv2
 import pytest
 import torch
 from runs import BRIEF, TABLE, TRAIN, losses, refused, run
+from scored import coco_scores, mean_iou
 from small import ARCH, CONFIGS, Hostile, workplace
 
+import vitdense
 from vitdense.backbones import TransCNN
 from vitdense.cli import COMMANDS, RENAMED, command, main
 from vitdense.config.bundled import config_names
@@ -303,6 +305,17 @@ def test_every_head_trains_scores_and_shows_its_predictions(call, tmp_path, head
     done = call('test', f'{head}.py', *words)
     assert (done.code, done.err) == (0, '')
     assert re.findall(r'│ (\w[\w ]+?) +│ +(\d+\.\d+|–) │', done.out) == scores
+
+    # the checkpoint alone is enough, and predicts what is scored
+    one = 'test_dataloader.batch_size=1'  # another size of a batch rounds otherwise
+    done = call('test', 'run/iter_2.pth', '--cfg-options', few[1], one)
+    assert (done.code, done.err) == (0, '')
+    alone = dict(re.findall(r'│ (\w[\w ]+?) +│ +(\d+\.\d+|–) │', done.out))
+    predictor = vitdense.load(tmp_path / 'run')
+    if head == 'mask_rcnn':
+        assert coco_scores(predictor, 4, ('bbox', 'segm')).items() <= alone.items()
+    else:
+        assert mean_iou(predictor, 4) == pytest.approx(float(alone['mIoU']), abs=0.006)
 
 
 ELSEWHERE = f'''"""The small config for the classes of the sample world."""

@@ -9,8 +9,10 @@ import cv2
 import pytest
 import torch
 from runs import BRIEF, CLASS_TABLE, HERE, TABLE, TRAIN, files, losses, refused, run, scores
+from scored import coco_scores
 from small import Hostile, workplace
 
+import vitdense
 from vitdense.checkpoint import SAFE_GLOBALS, read
 from vitdense.data import sample
 
@@ -274,3 +276,33 @@ def test_weights_alone_cannot_be_resumed(again, call):
     torch.save(weights, again / 'weights.pth')
     said = refused(call('train', 'tiny.py', '--sample', '--resume', 'weights.pth', cwd=again))
     assert re.match(r'weights\.pth: holds weights, .*--resume', said)
+
+
+def test_a_checkpoint_alone_is_tested_and_predicts_what_is_scored(again, call, no_pictures):
+    one = 'test_dataloader.batch_size=1'
+    alone = call('test', 'work_dirs/tiny/iter_20.pth', '--cfg-options', one, cwd=again)
+    assert (alone.code, alone.err) == (0, '')
+    assert (again / 'work_dirs/tiny-test').is_dir()
+    beside = call('test', 'tiny.py', '--sample', 'work_dirs/tiny', '--cfg-options', one, cwd=again)
+    assert scores(beside.out) == scores(alone.out)
+    assert 'trained with' not in alone.out + beside.out
+    predictor = vitdense.load(again / 'work_dirs/tiny')
+    assert coco_scores(predictor, 24).items() <= {**scores(alone.out), 'bbox mAP l': '–'}.items()
+
+    other = call('test', 'tiny.py', '--sample', 'work_dirs/tiny', '--cfg-options', one,
+                 'model.test_cfg.score_thr=0.1', cwd=again)  # fmt: skip
+    assert (
+        'warning: not those that the checkpoint was trained with: model.test_cfg.score_thr is 0.1'
+        in other.out
+    )
+
+
+def test_a_checkpoint_carries_its_scores_and_versions(trained):
+    described = read(trained[0] / 'work_dirs/tiny/best_coco_bbox_mAP_iter_20.pth', SAFE_GLOBALS)['meta'][
+        'vitdense'
+    ]
+    assert described['name'] == 'tiny'
+    assert f'{described["scores"]["coco/bbox_mAP"]:.3f}' == scores(trained[1].stdout)['bbox mAP']
+    assert described['versions'].keys() >= {'vitdense', 'torch', 'mmengine', 'mmcv', 'mmdet'}
+    newest = read(trained[0] / 'work_dirs/tiny/iter_20.pth', SAFE_GLOBALS)['meta']['vitdense']
+    assert newest == described  # it is written once more after the validation

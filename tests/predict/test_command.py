@@ -1,0 +1,90 @@
+"""`predict`: what it writes, what it leaves alone, and how it ends."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from runs import files, refused
+
+
+@pytest.fixture
+def predict(models, photo, call, tmp_path, monkeypatch):
+    """Call the command with one of the small models, in a folder with photos."""
+    (tmp_path / 'photos/sub').mkdir(parents=True)
+    for name in ('a.png', 'b.jpg', 'sub/a.png', 'sub/a.bmp'):
+        Image.fromarray(photo).save(tmp_path / 'photos' / name)
+    kinds = {'boxes.pth': 'boxes', 'masks.pth': 'masks', 'maps.pth': 'segmentor'}
+    monkeypatch.setattr('vitdense.predict.load.load', lambda model, config, device: models[kinds[model]])
+    return lambda model, *words: call('predict', f'{model}.pth', *words)
+
+
+def test_objects_are_written_as_coco_and_drawn(predict, tmp_path):
+    done = predict('masks', 'photos', '--out', 'out', '--score', '0', '--batch', '3')
+    assert (done.code, done.err) == (0, '')
+    drawn = {path.relative_to(tmp_path / 'out').as_posix() for path in (tmp_path / 'out').rglob('*.*')}
+    assert drawn == {'a.png', 'b.jpg', 'sub/a.png', 'sub/a-2.png', 'predictions.json'}
+    coco = COCO(tmp_path / 'out/predictions.json')
+    assert [one['file_name'] for one in coco.imgs.values()] == [
+        f'photos/{name}' for name in ('a.png', 'b.jpg', 'sub/a.bmp', 'sub/a.png')
+    ]
+    assert len(coco.anns) > 4
+    one = coco.anns[1]
+    assert coco.annToMask(one).shape == (90, 120)
+    assert one['area'] == coco.annToMask(one).sum()
+    assert len(coco.loadRes(list(coco.anns.values())).anns) == len(coco.anns)
+
+
+def test_label_maps_are_written_so_that_they_can_be_read_again(predict, photo, tmp_path):
+    done = predict('maps', 'photos/a.png', 'photos/b.jpg', '--out', 'out', '--no-pictures')
+    assert (done.code, done.err) == (0, '')
+    written = sorted(
+        path.relative_to(tmp_path / 'out').as_posix() for path in (tmp_path / 'out').rglob('*.png')
+    )
+    assert written == ['label_maps/a.png', 'label_maps/b.png']
+    assert np.asarray(Image.open(tmp_path / 'out/label_maps/a.png')).shape == (90, 120)
+
+
+def test_a_video_becomes_a_video(predict, photo, tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / 'clip.avi'), cv2.VideoWriter.fourcc(*'MJPG'), 8, (120, 90))
+    for _ in range(3):
+        writer.write(photo)
+    writer.release()
+    done = predict('boxes', 'clip.avi', '--out', 'out', '--score', '0')
+    assert (done.code, done.err) == (0, '')
+    video = cv2.VideoCapture(str(tmp_path / 'out/clip.mp4'))
+    assert [video.read()[0] for _ in range(4)] == [True, True, True, False]
+    assert video.get(cv2.CAP_PROP_FPS) == 8
+    images = json.loads((tmp_path / 'out/predictions.json').read_text())['images']
+    assert [one['frame'] for one in images] == [0, 1, 2]
+
+
+def test_an_unreadable_file_is_named_and_the_exit_code_says_so(predict, tmp_path):
+    (tmp_path / 'photos/c.jpg').write_text('no image')
+    done = predict('boxes', 'photos', '--out', 'out', '--no-pictures')
+    assert done.code == 1
+    assert done.err.startswith('warning: photos/c.jpg')
+    assert '1 of 5' in done.out
+    assert len(json.loads((tmp_path / 'out/predictions.json').read_text())['images']) == 4
+    only = predict('boxes', 'photos/c.jpg', '--out', 'other')
+    assert only.code == 2
+
+
+def test_nothing_is_overwritten_unless_asked(predict, tmp_path):
+    words = ['boxes', 'photos/a.png', '--out', 'out']
+    assert predict(*words).code == 0
+    before = files(tmp_path / 'out')
+    assert '--overwrite' in refused(predict(*words))
+    assert files(tmp_path / 'out') == before
+    assert predict(*words, '--overwrite', '--score', '0').code == 0
+    assert files(tmp_path / 'out') != before
+    assert predict('boxes', 'photos/a.png', '--out', 'photos').code == 2
+
+
+def test_sources_are_looked_for_before_the_model_is_loaded(call, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    for source in ('empty', 'nowhere.jpg'):
+        assert refused(call('predict', 'nowhere.pth', source, '--out', 'out')).startswith(source)
+    assert not (tmp_path / 'out').exists()
