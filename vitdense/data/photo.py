@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
@@ -30,11 +31,11 @@ def read_photo(data: bytes, bits: int | None = BITS) -> np.ndarray:
         OSError: they are no image.
     """
     with open_image(BytesIO(data)) as image:
-        return photo_pixels(image, bits)
+        return cv2.cvtColor(photo_pixels(image, bits), cv2.COLOR_RGB2BGR)
 
 
 def photo_pixels(opened: Image.Image, bits: int | None = BITS) -> np.ndarray:
-    """The pixels of an image of Pillow, as `read_photo`."""
+    """The pixels (H, W, 3) of an image of Pillow, as `read_photo`, but RGB."""
     image = ImageOps.exif_transpose(opened)
     if image.mode.startswith('I'):
         gray = np.asarray(image).astype(np.int64)
@@ -43,7 +44,7 @@ def photo_pixels(opened: Image.Image, bits: int | None = BITS) -> np.ndarray:
     if is_transparent(image):
         image = image.convert('RGBA')
         image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
-    return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
+    return np.asarray(image.convert('RGB'))
 
 
 def depth(images: Iterable[Path]) -> int:

@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..data.formats.files import open_image
 from ..data.formats.records import SUFFIXES
-from ..data.photo import photo_pixels, read_photo
+from ..data.photo import photo_pixels
 from ..errors import UserError
 
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv'}
@@ -138,9 +140,10 @@ def _pixels(source: Source) -> np.ndarray:
         if isinstance(value, Path):
             value = value.read_bytes()
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return np.ascontiguousarray(read_photo(bytes(value), bits=None)[..., ::-1])
+            with open_image(BytesIO(value)) as image:
+                return photo_pixels(image, bits=None)
         if isinstance(value, Image.Image):
-            return np.ascontiguousarray(photo_pixels(value, bits=None)[..., ::-1])
+            return photo_pixels(value, bits=None)
     except Exception as error:  # Pillow's formats raise anything on a damaged file
         reason = str(error) if isinstance(error, OSError) and error.strerror else 'no image, or a damaged one'
         raise UnreadableImage(f'{source.name}: {reason}') from error
@@ -179,7 +182,7 @@ def _frames(source: Source) -> Iterator[Photo]:
             there, frame = video.read()
             if not there:
                 break
-            yield Photo(source.name, np.ascontiguousarray(frame[..., ::-1]), number)
+            yield Photo(source.name, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), number)
             number += 1
     finally:
         video.release()

@@ -91,7 +91,7 @@ class Writer:
                 str(place), cv2.VideoWriter.fourcc(*'mp4v'), rate, (frame.shape[1], frame.shape[0])
             )
             self.video_name = result.name
-        self.video.write(np.ascontiguousarray(frame[..., ::-1]))
+        self.video.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def _close_video(self) -> None:
         if self.video is not None:
