@@ -116,7 +116,7 @@ def find_sources(source: Any) -> list[Source]:
 
 def _files(path: Path) -> Iterator[Source]:
     if path.is_dir():
-        files = sorted(file for file in path.rglob('*') if file.suffix.lower() in SUFFIXES | VIDEOS)
+        files = sorted(_below(path))
         if not files:
             raise UserError(f'{path}: a folder without images or videos')
     elif path.exists():
@@ -133,6 +133,15 @@ def _files(path: Path) -> Iterator[Source]:
     )
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """The images and videos of a folder and of those in it, also behind links, each folder once."""
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(root))
+        folders[:] = [name for name in sorted(folders) if os.path.realpath(Path(root, name)) not in seen]
+        yield from (Path(root, name) for name in names if Path(name).suffix.lower() in SUFFIXES | VIDEOS)
+
+
 def _pixels(source: Source) -> np.ndarray:
     """(H, W, 3), RGB, as a person sees it."""
     value = source.value
@@ -145,7 +154,8 @@ def _pixels(source: Source) -> np.ndarray:
         if isinstance(value, Image.Image):
             return photo_pixels(value, bits=None)
     except Exception as error:  # Pillow's formats raise anything on a damaged file
-        reason = str(error) if isinstance(error, OSError) and error.strerror else 'no image, or a damaged one'
+        said = error.strerror if isinstance(error, OSError) else None
+        reason = said or 'no image, or a damaged one'
         raise UnreadableImage(f'{source.name}: {reason}') from error
     array = _array(source.name, value)
     if array.ndim == 2:
