@@ -1,5 +1,6 @@
 """A file becomes a model, or an error that says what to do."""
 
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import vitdense
 from vitdense.config.read import load_config
 from vitdense.engine.checkpoints import description_of
 from vitdense.errors import UserError
+from vitdense.predict.load import ConfigWarning
 
 CLASSES = ('cat', 'dog')
 
@@ -59,6 +61,18 @@ def test_a_checkpoint_without_a_description_needs_its_config(saved, tmp_path):
     own = (tmp_path / 'tiny.py').read_text() + '\nmodel.bbox_head.update(num_classes=2)\n'
     (tmp_path / 'own.py').write_text(own)
     assert vitdense.load(file, config=tmp_path / 'own.py').classes == CLASSES
+
+
+def test_a_config_beside_a_description_is_compared(saved, tmp_path):
+    file = saved()
+    own = (tmp_path / 'tiny.py').read_text() + '\nmodel.bbox_head.update(num_classes=2)\n'
+    (tmp_path / 'own.py').write_text(own)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', ConfigWarning)
+        vitdense.load(file, config=tmp_path / 'own.py')
+    (tmp_path / 'own.py').write_text(own + 'model.test_cfg.update(max_per_img=7)\n')
+    with pytest.warns(ConfigWarning, match=r'model\.test_cfg\.max_per_img is 7, was 100'):
+        vitdense.load(file, config=tmp_path / 'own.py')
 
 
 def test_weights_load_whole_or_not_at_all(saved):

@@ -14,12 +14,14 @@ KINDS = ('boxes', 'masks', 'segmentor')
 
 
 def same(one, other):
-    """As equal as rounding in a batch allows."""
+    """As equal as rounding in a batch allows, which exchanges objects of nearly one score."""
     if one.label_map is not None:
         return (one.label_map == other.label_map).mean() > 0.999
-    assert len(one) == len(other)
-    assert np.array_equal(one.labels, other.labels)
-    return np.allclose(one.boxes, other.boxes, atol=1e-2) and np.allclose(one.scores, other.scores, atol=1e-4)
+    assert sorted(one.labels) == sorted(other.labels)
+    assert np.allclose(one.scores, other.scores, atol=1e-4)
+    gaps = np.abs(one.boxes[:, None] - other.boxes).max(2)
+    gaps[one.labels[:, None] != other.labels] = np.inf
+    return len(one) == 0 or gaps.min(1).max() < 1e-2
 
 
 @pytest.mark.parametrize('kind', KINDS)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
 from ..errors import UserError
@@ -46,7 +47,7 @@ def _predict(args: argparse.Namespace) -> None:
         from ..console import display_path, make_console, plural, say
         from ..findings import first_few
         from ..memory import keep_freed_memory
-        from ..predict.load import load
+        from ..predict.load import ConfigWarning, load
         from ..predict.sources import find_sources, frame_count
         from ..predict.write import FILE, LABEL_MAPS, Writer, new_folder
 
@@ -55,7 +56,11 @@ def _predict(args: argparse.Namespace) -> None:
     if args.tile and args.tile < 32:
         raise UserError(f'--tile {args.tile}: expected 32 or more')
     console = make_console()
-    predictor = load(args.model, args.config, args.device)
+    with warnings.catch_warnings(record=True) as said:
+        predictor = load(args.model, args.config, args.device)
+    for warning in said:
+        if warning.category is ConfigWarning:
+            say(console, 'config', f'warning: {warning.message}', 'bold yellow')
     new_folder(args.out, args.overwrite)
     classes = f'{len(predictor.classes)} classes ({first_few(predictor.classes, 12)})'
     say(console, 'model', f'{predictor.name}, {classes}, {predictor.device}')

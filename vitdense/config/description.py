@@ -27,6 +27,7 @@ from ..errors import UserError
 from ..mmengine_internals import config_dict
 from .lint import REGISTRIES, arguments, kinds
 from .settings import RUNNER_KEYS
+from .text import changed_entries
 from .tree import dicts
 
 VERSION = 1
@@ -121,6 +122,36 @@ def described_config(checkpoint: Mapping[str, Any], file: str | Path) -> Config:
     return Config(
         entries, cfg_text='# of a checkpoint', filename=f'{Path(name).name}.py'
     )  # no such file is read
+
+
+def changed_from(meta: Mapping[str, Any], cfg: Config) -> list[str]:
+    """What a config has otherwise than the one that a checkpoint carries, of what makes its predictions.
+
+    Args:
+        meta: of the checkpoint.
+        cfg: the config.
+
+    Returns:
+        entries of the model and of the pipeline of the images; none, if the checkpoint carries no config.
+    """
+    described = meta.get('vitdense')
+    trained = described.get('config') if isinstance(described, Mapping) else None
+    if not isinstance(trained, Mapping):
+        return []
+    try:
+        now = describe(cfg)
+    except Undescribable:
+        return []
+    return sorted(changed_entries(_of_predictions(trained), _of_predictions(now)))
+
+
+def _of_predictions(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The model and the pipeline of the images, without what only a training reads."""
+    model = {key: value for key, value in entries['model'].items() if key not in ('pretrained', 'train_cfg')}
+    if isinstance(backbone := model.get('backbone'), Mapping):
+        model['backbone'] = {key: value for key, value in backbone.items() if key != 'init_cfg'}
+    loader = dicts(entries.get('test_dataloader') or {})
+    return dict(model=model, pipeline=next((one['pipeline'] for one in loader if 'pipeline' in one), None))
 
 
 def check_types(cfg: Config, parts: Iterable[Any] | None = None) -> None:

@@ -1,5 +1,7 @@
 """A model from a file: a checkpoint, which says itself what it is of, or a config with random weights."""
 
+import copy
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ from mmengine.registry import DATASETS, MODELS
 from ..backbones.pyramid import Pyramid
 from ..checkpoint import check_state, read_checkpoint
 from ..config.bundled import bundled_config
-from ..config.description import check_types, described_config, is_known
+from ..config.description import changed_from, check_types, described_config, is_known
 from ..config.read import load_config
 from ..config.tree import dicts, innermost
 from ..engine.work_dir import trained_model
 from ..errors import UserError
+from ..findings import first_few
 from ..registered import import_all
 from ..show.colours import palette_for
 from ..trial import trial
@@ -24,6 +27,10 @@ from ..weights import classes_in
 from .predictor import Predictor, scope_of
 
 EXPORTED = ('.onnx', '.xml', '.pt2')
+
+
+class ConfigWarning(UserWarning):
+    """A config that was given beside a checkpoint has something otherwise than the checkpoint's own."""
 
 
 def load(
@@ -35,7 +42,8 @@ def load(
         source: a checkpoint of a training; its work dir, of which the best checkpoint is taken; or a config,
             by its path or its name (`'retinanet_transcnn'`), whose weights are then as its `init_cfg` has
             them, random by default.
-        config: that of a checkpoint that does not say which model it is of.
+        config: that of a checkpoint that does not say which model it is of. One that differs from what the
+            checkpoint says, in the model or in the preprocessing, is a `ConfigWarning`.
         device: by default a GPU, if there is one.
 
     Raises:
@@ -63,6 +71,11 @@ def load(
         )
     else:
         cfg = load_config(str(config))
+        meta = checkpoint.get('meta')
+        if changed := changed_from(meta if isinstance(meta, Mapping) else {}, cfg):
+            warnings.warn(
+                f'{config}: not as {file} was trained: {first_few(changed)}', ConfigWarning, stacklevel=2
+            )
     model = _build(cfg)
     state = checkpoint.get('state_dict', checkpoint)
     check_state(model, state, str(file))
@@ -78,7 +91,7 @@ def _build(cfg: Config) -> Any:
     if 'test_dataloader' not in cfg:
         raise UserError(f'{cfg.filename}: has no test_dataloader, whose pipeline prepares the images')
     with scope_of(cfg), trial(f'{cfg.filename}: cannot be built'):
-        model = revert_sync_batchnorm(MODELS.build(cfg.model))
+        model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(cfg.model)))  # MMDetection adds to it
     if amp := cfg.get('amp'):
         autocast_networks(model, 'cuda' if torch.cuda.is_available() else 'cpu', PRECISIONS[amp])
     return model

@@ -10,9 +10,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..config.description import Undescribable, describe
-from ..config.text import changed_entries, differences
-from ..config.tree import dicts
+from ..config.description import changed_from
+from ..config.text import differences
 from ..console import display_path, plural, spread
 from ..data.dataset import classes_of
 from ..engine.processes import unwrapped
@@ -47,29 +46,9 @@ def loaded_weights(runner: Runner) -> Iterator[Finding]:
 
 def tested_config(runner: Runner) -> Iterator[Finding]:
     """The config of a test against the one that the checkpoint carries, in what makes its predictions."""
-    described = runner.loaded_meta.get('vitdense')
-    trained = described.get('config') if isinstance(described, Mapping) else None
-    if not isinstance(trained, Mapping):
-        return
-    try:
-        now = describe(runner.cfg)
-    except Undescribable:
-        return
-    changed = sorted(changed_entries(_predicts(trained), _predicts(now)))
-    if changed:
+    if changed := changed_from(runner.loaded_meta, runner.cfg):
         text = f'not those that the checkpoint was trained with: {first_few(changed)}'
         yield Finding('config', text, Level.WARNING)
-
-
-def _predicts(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a config, the model and the pipeline of the images, without what only a training reads."""
-    model = {key: value for key, value in entries['model'].items() if key not in ('pretrained', 'train_cfg')}
-    if isinstance(backbone := model.get('backbone'), Mapping):
-        model['backbone'] = {key: value for key, value in backbone.items() if key != 'init_cfg'}
-    data = entries.get('test_dataloader') or {}
-    return dict(
-        model=model, pipeline=next((one['pipeline'] for one in dicts(data) if 'pipeline' in one), None)
-    )
 
 
 def _start(start: Start, names: Sequence[str]) -> Iterator[Finding]:
