@@ -38,3 +38,19 @@ def test_the_optimizer_keeps_the_configs_own_rules():
     set_optimizer(cfg, rate_for(1))
     assert cfg.optim_wrapper.optimizer.lr == rate_for(4) / 2
     assert cfg.optim_wrapper.paramwise_cfg == rules
+
+
+def test_a_detector_without_batch_norms_has_half_of_the_rate():
+    rates = {}
+    for name in (
+        'retinanet_transcnn',
+        'retinanet_hatnet',
+        'mask_rcnn_pit',
+        'pspnet_hatnet',
+        'pspnet_transcnn',
+    ):
+        cfg = load_config(name)
+        set_optimizer(cfg, 1e-3)
+        rates[name] = cfg.optim_wrapper.optimizer.lr
+    assert rates.pop('retinanet_hatnet') == rates.pop('mask_rcnn_pit') == 5e-4
+    assert set(rates.values()) == {1e-3}

@@ -23,6 +23,9 @@ WARM_UP = 100  # iterations
 BETAS = (0.9, 0.98)  # gradients change in size by orders in the first hundred steps
 GRADIENT_NORM = 1.0  # larger steps throw heads without norms back
 BATCH = 4
+# Backbones without batch norms, of which a detector learns more at half of the rate: on the sample, the mAP of
+# RetinaNet on HAT-Net, whose loss jumps back at the full rate, is 0.38 in place of 0.20, on PiT 0.26 and 0.25.
+HALF_RATE = ('HATNet', 'PiT')
 
 
 class Schedule(NamedTuple):
@@ -64,9 +67,15 @@ def rate_for(batch: int) -> float:
 
 
 def set_optimizer(cfg: Config, rate: float) -> None:
-    """The optimizer of a training from scratch, in place: its highest learning rate, its betas, clipping."""
+    """The optimizer of a training from scratch, in place: its highest learning rate, its betas, clipping.
+
+    Args:
+        cfg: the config.
+        rate: of most backbones.
+    """
     optimizer = cfg.optim_wrapper.optimizer
-    optimizer.lr = rate
+    halved = name_of(cfg.model.backbone) in HALF_RATE and 'decode_head' not in cfg.model
+    optimizer.lr = rate / 2 if halved else rate
     if 'Adam' in name_of(optimizer):
         optimizer.betas = BETAS
     cfg.optim_wrapper.clip_grad = dict(max_norm=GRADIENT_NORM)
