@@ -23,8 +23,8 @@ WARM_UP = 100  # iterations
 BETAS = (0.9, 0.98)  # gradients change in size by orders in the first hundred steps
 GRADIENT_NORM = 1.0  # larger steps throw heads without norms back
 BATCH = 4
-# Backbones without batch norms, of which a detector learns more at half of the rate: on the sample, the mAP of
-# RetinaNet on HAT-Net, whose loss jumps back at the full rate, is 0.38 in place of 0.20, on PiT 0.26 and 0.25.
+# Backbones without batch norms, of which a detector learns more at half of the rate: on the sample, mAP of
+# RetinaNet on HAT-Net, whose loss jumps back at the full rate, is 0.38, not 0.20, and on PiT 0.26, not 0.25.
 HALF_RATE = ('HATNet', 'PiT')
 
 
