@@ -80,7 +80,18 @@ def test_nothing_is_overwritten_unless_asked(predict, tmp_path):
     assert files(tmp_path / 'out') == before
     assert predict(*words, '--overwrite', '--score', '0').code == 0
     assert files(tmp_path / 'out') != before
-    assert predict('boxes', 'photos/a.png', '--out', 'photos').code == 2
+
+
+def test_the_photos_themselves_are_never_overwritten(predict, tmp_path):
+    before = files(tmp_path / 'photos')
+    for source, out in (('photos', 'photos'), ('photos/sub', 'photos'), ('photos/a.png', 'photos')):
+        assert source in refused(predict('boxes', source, '--out', out, '--overwrite'))
+    assert files(tmp_path / 'photos') == before
+
+
+def test_a_file_that_is_given_twice_is_predicted_on_once(predict, tmp_path):
+    assert predict('boxes', 'photos/a.png', 'photos', '--out', 'out').code == 0
+    assert len(json.loads((tmp_path / 'out/predictions.json').read_text())['images']) == 4
 
 
 def test_sources_are_looked_for_before_the_model_is_loaded(call, tmp_path):

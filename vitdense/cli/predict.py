@@ -52,7 +52,7 @@ def _predict(args: argparse.Namespace) -> None:
         from ..predict.write import FILE, LABEL_MAPS, Writer, new_folder
 
         keep_freed_memory()
-    sources = find_sources(args.source)
+    sources = list({one.name: one for one in find_sources(args.source)}.values())  # each once
     if args.tile and args.tile < 32:
         raise UserError(f'--tile {args.tile}: expected 32 or more')
     console = make_console()
@@ -61,7 +61,7 @@ def _predict(args: argparse.Namespace) -> None:
     for warning in said:
         if warning.category is ConfigWarning:
             say(console, 'config', f'warning: {warning.message}', 'bold yellow')
-    new_folder(args.out, args.overwrite)
+    new_folder(args.out, sources, args.overwrite)
     classes = f'{len(predictor.classes)} classes ({first_few(predictor.classes, 12)})'
     say(console, 'model', f'{predictor.name}, {classes}, {predictor.device}')
     unreadable: list[UserError] = []

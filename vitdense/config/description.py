@@ -5,6 +5,7 @@ texts, in which a class is its whole name. Nothing of it is executed: a name is 
 class that is registered with MMEngine, or a module of torch, from one of a few packages.
 """
 
+import copy
 import inspect
 import re
 from collections.abc import Hashable, Iterable, Mapping
@@ -40,7 +41,10 @@ BASES = (
 )  # what a config may name without registering it
 OF_INFERENCE = {'data_root', 'test_pipeline', 'tta_model', 'tta_pipeline'}  # which the runner does not read
 OF_A_RUN = {'launcher', 'load_from', 'resume', 'work_dir'}
-OF_A_TRAINING = {'amp', 'compile'}  # described, and not used by what only predicts, unless it is asked for
+# Described, and not used by what only predicts: how a training computes, what it calls besides and draws with.
+OF_A_TRAINING = {'amp', 'compile', 'custom_hooks', 'visualizer'}
+PLACES = ('out_dir', 'outfile_prefix', 'out_file_path', 'output_dir', 'save_dir', 'show_dir')  # written to
+WEIGHTS = ('init_cfg', 'pretrained')  # other files, that are not needed for a model whose weights are here
 PACKAGES = ('vitdense', 'torch.nn', 'torch.optim', 'timm', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
 SCOPES = ('mmengine', 'mmdet', 'mmseg')
 EVALUATE_TEXT = ('mmcv.cnn.rfsearch', 'mmdet.models.task_modules.tracking')  # call `eval` on an argument
@@ -119,6 +123,9 @@ def described_config(checkpoint: Mapping[str, Any], file: str | Path) -> Config:
         }
     except (Undescribable, RecursionError) as error:
         raise UserError(f'{file}: the description of its model is damaged: {error}') from error
+    for node in dicts(entries):
+        for key in (*PLACES, *WEIGHTS):
+            node.pop(key, None)
     return Config(
         entries, cfg_text='# of a checkpoint', filename=f'{Path(name).name}.py'
     )  # no such file is read
@@ -147,9 +154,10 @@ def changed_from(meta: Mapping[str, Any], cfg: Config) -> list[str]:
 
 def _of_predictions(entries: Mapping[str, Any]) -> dict[str, Any]:
     """The model and the pipeline of the images, without what only a training reads."""
-    model = {key: value for key, value in entries['model'].items() if key not in ('pretrained', 'train_cfg')}
-    if isinstance(backbone := model.get('backbone'), Mapping):
-        model['backbone'] = {key: value for key, value in backbone.items() if key != 'init_cfg'}
+    model = copy.deepcopy({key: value for key, value in entries['model'].items() if key != 'train_cfg'})
+    for node in dicts(model):
+        for key in WEIGHTS:
+            node.pop(key, None)
     loader = dicts(entries.get('test_dataloader') or {})
     return dict(model=model, pipeline=next((one['pipeline'] for one in loader if 'pipeline' in one), None))
 

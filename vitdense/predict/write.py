@@ -20,17 +20,24 @@ PHOTOS = ('.jpg', '.jpeg')  # are written as such, everything else as PNG
 QUALITY = 92
 
 
-def new_folder(out: Path, overwrite: bool) -> None:
+def new_folder(out: Path, sources: Iterable[Source], overwrite: bool) -> None:
     """Make the folder of the results.
 
     Raises:
-        UserError: it holds something, and nothing may be overwritten.
+        UserError: it holds something, and nothing may be overwritten; or it holds a source.
     """
+    inside = [one.name for one in sources if isinstance(one.value, Path) and _is_below(one.value, out)]
+    if inside:
+        raise UserError(f'--out {out}: holds {inside[0]}, which is predicted on; expected another folder')
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
         raise UserError(
             f'--out {out}: is there already; expected a new folder, or an empty one, or --overwrite'
         )
     out.mkdir(parents=True, exist_ok=True)
+
+
+def _is_below(file: Path, folder: Path) -> bool:
+    return folder.resolve() in file.resolve().parents
 
 
 class Writer:
