@@ -41,7 +41,7 @@ BASES = (
 )  # what a config may name without registering it
 OF_INFERENCE = {'data_root', 'test_pipeline', 'tta_model', 'tta_pipeline'}  # which the runner does not read
 OF_A_RUN = {'launcher', 'load_from', 'resume', 'work_dir'}
-# Described, and not used by what only predicts: how a training computes, what it calls besides and draws with.
+# Described, and not used by what only predicts: how a training computes, what it calls besides, draws with.
 OF_A_TRAINING = {'amp', 'compile', 'custom_hooks', 'visualizer'}
 PLACES = ('out_dir', 'outfile_prefix', 'out_file_path', 'output_dir', 'save_dir', 'show_dir')  # written to
 WEIGHTS = ('init_cfg', 'pretrained')  # other files, that are not needed for a model whose weights are here
