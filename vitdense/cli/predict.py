@@ -48,6 +48,7 @@ def _predict(args: argparse.Namespace) -> None:
         from ..findings import first_few
         from ..memory import keep_freed_memory
         from ..predict.load import ConfigWarning, load
+        from ..predict.result import import_supervision
         from ..predict.sources import find_sources, frame_count
         from ..predict.write import FILE, LABEL_MAPS, Writer, new_folder
 
@@ -61,6 +62,8 @@ def _predict(args: argparse.Namespace) -> None:
     for warning in said:
         if warning.category is ConfigWarning:
             say(console, 'config', f'warning: {warning.message}', 'bold yellow')
+    if args.tile and not predictor.finds_label_maps:
+        import_supervision()
     new_folder(args.out, sources, args.overwrite)
     classes = f'{len(predictor.classes)} classes ({first_few(predictor.classes, 12)})'
     say(console, 'model', f'{predictor.name}, {classes}, {predictor.device}')

@@ -189,5 +189,5 @@ def import_supervision() -> Any:
     try:
         import supervision
     except ImportError as error:
-        raise UserError("needs the package supervision: pip install 'vitdense[supervision]'") from error
+        raise UserError('needs the package supervision: pip install supervision') from error
     return supervision
