@@ -102,6 +102,29 @@ def test_a_hostile_type_is_refused_wherever_it_is(kind, monkeypatch):
             check_types(cfg)
 
 
+@pytest.mark.parametrize(
+    'part',
+    [
+        dict(loss_decode=dict(class_weight='weights.pkl')),
+        dict(loss_decode=dict(class_weight='http://host/weights')),
+        dict(teacher_config='/tmp/evil.py'),
+        dict(pipeline=[dict(decode_backend='pickle')]),
+        dict(dataset=dict(proposal_file='proposals.pkl')),
+        dict(dataset=dict(ann_file='annotations.pkl')),
+        dict(dataset=dict(data_root='http://host/data/')),
+        dict(dataset=dict(extra_ann_file='more.json')),
+        dict(dataset=dict(metainfo=dict(classes='/etc/passwd'))),
+        dict(file='..\\file'),
+    ],
+    ids=str,
+)
+def test_a_text_that_may_be_a_file_that_is_run_is_refused(part):
+    for entries in (dict(model=part), dict(model={}, test_dataloader=part)):
+        cfg = described_config(contents(entries), 'file.pth')
+        with pytest.raises(UserError, match='may be a file'):
+            check_types(cfg)
+
+
 def test_a_registered_class_of_another_package_is_refused():
     class Own(torch.nn.Module):
         pass
@@ -155,7 +178,9 @@ def test_what_a_description_would_read_and_write_elsewhere_is_dropped():
     elsewhere = dict(type='Pretrained', checkpoint='/etc/passwd')
     entries = dict(
         model=dict(type='RetinaNet', init_cfg=elsewhere, pretrained='x', backbone=dict(init_cfg=elsewhere)),
-        default_hooks=dict(logger=dict(type='LoggerHook', out_dir='/', interval=5)),
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', out_dir='/', interval=5), x=dict(type='ProfilerHook')
+        ),
         custom_hooks=[dict(type='EMAHook')],
         visualizer=dict(type='Visualizer', save_dir='/'),
         test_evaluator=[dict(type='DumpResults', out_file_path='/x.pkl'), dict(outfile_prefix='/x')],

@@ -8,7 +8,7 @@ class that is registered with MMEngine, or a module of torch, from one of a few 
 import copy
 import inspect
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +29,7 @@ from ..mmengine_internals import config_dict
 from .lint import REGISTRIES, arguments, kinds
 from .settings import RUNNER_KEYS
 from .text import changed_entries
-from .tree import dicts
+from .tree import dicts, name_of
 
 VERSION = 1
 BASES = (
@@ -43,6 +43,13 @@ OF_INFERENCE = {'data_root', 'test_pipeline', 'tta_model', 'tta_pipeline'}  # wh
 OF_A_RUN = {'launcher', 'load_from', 'resume', 'work_dir'}
 # Described, and not used by what only predicts: how a training computes, what it calls besides, draws with.
 OF_A_TRAINING = {'amp', 'compile', 'custom_hooks', 'visualizer'}
+# Entries of datasets and evaluators that name files, and what these may be: nothing that is unpickled or run.
+FILES = ('ann_file', 'data_root', 'img', 'img_path', 'img_suffix', 'seg', 'seg_map_path', 'seg_map_suffix')
+SUFFIXES = ('', '.json', '.txt', '.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
+HOOKS = (
+    *('IterTimerHook', 'LoggerHook', 'ParamSchedulerHook', 'CheckpointHook', 'DistSamplerSeedHook'),
+    *('RuntimeInfoHook', 'SyncBuffersHook'),
+)
 PLACES = ('out_dir', 'outfile_prefix', 'out_file_path', 'output_dir', 'save_dir', 'show_dir')  # written to
 WEIGHTS = ('init_cfg', 'pretrained')  # other files, that are not needed for a model whose weights are here
 PACKAGES = ('vitdense', 'torch.nn', 'torch.optim', 'timm', 'mmengine', 'mmcv', 'mmdet', 'mmseg')
@@ -126,6 +133,11 @@ def described_config(checkpoint: Mapping[str, Any], file: str | Path) -> Config:
     for node in dicts(entries):
         for key in (*PLACES, *WEIGHTS):
             node.pop(key, None)
+    if isinstance(hooks := entries.get('default_hooks'), dict):
+        known = {
+            key: hook for key, hook in hooks.items() if isinstance(hook, dict) and name_of(hook) in HOOKS
+        }
+        entries['default_hooks'] = known
     return Config(
         entries, cfg_text='# of a checkpoint', filename=f'{Path(name).name}.py'
     )  # no such file is read
@@ -143,7 +155,7 @@ def changed_from(meta: Mapping[str, Any], cfg: Config) -> list[str]:
     """
     described = meta.get('vitdense')
     trained = described.get('config') if isinstance(described, Mapping) else None
-    if not isinstance(trained, Mapping):
+    if not isinstance(trained, Mapping) or not isinstance(trained.get('model'), Mapping):
         return []
     try:
         now = describe(cfg)
@@ -173,8 +185,8 @@ def check_types(cfg: Config, parts: Iterable[Any] | None = None) -> None:
         UserError: something is not, or is not there.
     """
     scope = cfg.get('default_scope') or 'mmengine'
-    parts = [cfg[key] for key in cfg] if parts is None else parts
-    for node in dicts([dict(_scope_=scope), *parts]):
+    built: Any = {key: cfg[key] for key in cfg} if parts is None else list(parts)
+    for node in dicts([dict(_scope_=scope), built]):
         own = node.get('_scope_', scope)
         if own not in SCOPES:
             raise UserError(f'the checkpoint describes a model of {own!r}; expected {", ".join(SCOPES)}')
@@ -183,6 +195,41 @@ def check_types(cfg: Config, parts: Iterable[Any] | None = None) -> None:
                 f'the checkpoint describes a {node["type"]!r}, which is no class of {", ".join(PACKAGES)}; '
                 f'give the config beside it, if you know who made it'
             )
+    for key, text in _texts(built):
+        if not _is_plain(key, text):
+            raise UserError(
+                f'the checkpoint describes a model with {key}={text!r}, which may be a file that is read; '
+                f'give the config beside it, if you know who made it'
+            )
+
+
+def _texts(node: Any, key: str = '') -> Iterator[tuple[str, str]]:
+    """Every text of a part of a config but the names of classes, with the key that it is under."""
+    if isinstance(node, dict):
+        for name, child in node.items():
+            if name == 'metainfo' and isinstance(child, dict):  # names of classes may be anything
+                child = {k: v for k, v in child.items() if isinstance(v, str)}
+            if name not in (
+                'type',
+                '_scope_',
+                'default_hooks',
+                'experiment_name',
+            ):  # of hooks, only HOOKS are left
+                yield from _texts(child, str(name))
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _texts(child, key)
+    elif isinstance(node, str):
+        yield key, node
+
+
+def _is_plain(key: str, text: str) -> bool:
+    """Whether a text is a word, or the path of a file that can be no more than read."""
+    if key in FILES:
+        return '://' not in text and Path(text).suffix.lower() in (*SUFFIXES, text.lower())
+    if key in ('classes', 'palette'):
+        return False  # of a list they are no texts
+    return not re.search(r'[/\\]|\.\w+$', text) and text.lower() not in ('pickle', 'pkl')
 
 
 def is_known(name: Any, scope: str) -> bool:
