@@ -99,3 +99,29 @@ def test_sources_are_looked_for_before_the_model_is_loaded(call, tmp_path):
     for source in ('empty', 'nowhere.jpg'):
         assert refused(call('predict', 'nowhere.pth', source, '--out', 'out')).startswith(source)
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_photo_behind_a_link_is_not_overwritten(predict, tmp_path):
+    (tmp_path / 'album').mkdir()
+    (tmp_path / 'album/a.png').symlink_to('../photos/a.png')
+    before = files(tmp_path / 'photos')
+    for words in (
+        ['album', '--out', 'album'],
+        ['album/a.png', '--out', 'photos'],
+        ['album', '--out', 'photos'],
+    ):
+        assert predict('boxes', *words, '--overwrite').code == 2
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out/b.jpg').symlink_to('../photos/b.jpg')
+    assert 'b.jpg' in refused(predict('boxes', 'photos', '--out', 'out', '--overwrite'))
+    assert files(tmp_path / 'photos') == before
+
+
+def test_no_two_label_maps_and_no_folder_are_at_one_place(predict, photo, tmp_path):
+    for name in ('twin.png', 'twin.jpg', 'label_maps/twin.png', 'y.bmp', 'y.png/z.png'):
+        (tmp_path / 'odd' / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(tmp_path / 'odd' / name)
+    done = predict('maps', 'odd', '--out', 'out')
+    assert (done.code, done.err) == (0, '')
+    assert len(list((tmp_path / 'out/label_maps').rglob('*.*g'))) - 1 == 5  # and the folder y.png
+    assert len([path for path in (tmp_path / 'out').rglob('*') if path.is_file()]) == 10

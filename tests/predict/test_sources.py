@@ -40,7 +40,7 @@ def test_one_image_in_every_form_is_the_same(photo, file):
         (image,) = pixels(form)
         assert (image == photo).all()
     assert all((image == photo).all() for image in pixels(forms))
-    assert len(find_sources(iter(forms))) == len(forms)
+    assert len(find_sources(tuple(forms))) == len(forms)
 
 
 def test_gray_images_have_three_equal_channels(photo):
@@ -104,6 +104,9 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
         ('nowhere.jpg', 'nowhere.jpg: no such'),
         ('*.nothing', 'no file has such a name'),
         ([], 'the list is empty'),
+        ('', 'empty path'),
+        ([[b'hello', b'hello']], 'a list in a list'),
+        (iter([b'hello']), 'list_iterator'),
         (None, 'NoneType'),
         (1.5, 'float'),
         (True, 'bool'),
@@ -125,3 +128,33 @@ def test_what_is_no_source_is_said(source, said, tmp_path, monkeypatch):
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(UserError, match='without images'):
         find_sources(tmp_path)
+
+
+def test_an_array_is_read_when_it_is_given(photo):
+    """The caller may fill the array anew for the next image."""
+    array = photo.copy()
+    (one,) = find_sources(array)
+    image = next(one.photos()).image
+    array[:] = 0
+    assert (image == photo).all()
+
+
+def test_a_video_that_ends_early_is_named(video, monkeypatch):
+    monkeypatch.setattr('vitdense.predict.sources.frame_count', lambda path: 40)
+    with pytest.raises(UnreadableImage, match='5 of about 40 frames'):
+        pixels(video)
+
+
+def test_links_are_followed_once(photo, file, tmp_path):
+    (tmp_path / 'sub').mkdir()
+    Image.fromarray(photo).save(tmp_path / 'sub/a.png')
+    (tmp_path / 'alink').symlink_to('sub')
+    (tmp_path / 'sub/loop').symlink_to('..')
+    assert len(find_sources(tmp_path)) == 2
+
+
+def test_float_images_from_0_to_1_are_not_black(photo):
+    gray = Image.fromarray(photo[..., 0].astype(np.float32) / 255)
+    assert np.abs(pixels(gray)[0].astype(int) - photo[..., :1]).max() <= 1
+    with pytest.raises(UnreadableImage):
+        pixels(Image.fromarray(np.full((4, 4), np.nan, np.float32)))

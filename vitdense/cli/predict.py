@@ -1,6 +1,7 @@
 """`predict`: a trained model on images and videos of one's own."""
 
 import argparse
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -67,6 +68,7 @@ def _predict(args: argparse.Namespace) -> None:
     new_folder(args.out, sources, args.overwrite)
     classes = f'{len(predictor.classes)} classes ({first_few(predictor.classes, 12)})'
     say(console, 'model', f'{predictor.name}, {classes}, {predictor.device}')
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what there is, is written
     unreadable: list[UserError] = []
 
     def left_out(error: UserError) -> None:

@@ -227,7 +227,7 @@ def _is_plain(key: str, text: str) -> bool:
     """Whether a text is a word, or the path of a file that can be no more than read."""
     if key in FILES:
         return '://' not in text and Path(text).suffix.lower() in (*SUFFIXES, text.lower())
-    if key in ('classes', 'palette'):
+    if key == 'classes':
         return False  # of a list they are no texts
     return not re.search(r'[/\\]|\.\w+$', text) and text.lower() not in ('pickle', 'pkl')
 

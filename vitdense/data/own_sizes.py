@@ -31,9 +31,14 @@ def fit_sizes(cfg: Config, records: list[Record], size: int | None) -> Iterator[
     yield f'{medians} in the median; at most {long} × {short} here' + (' (--size)' if size else '')
 
 
-def test_size(cfg: Config, size: int) -> Config:
-    """A copy of a config whose tested images have a shorter side of `size` pixels at most."""
+def test_size(cfg: Config, size: int | tuple[int, int]) -> Config:
+    """A copy of a config whose tested images have a shorter side of `size` pixels at most, or this (W, H)."""
     cfg = copy.deepcopy(cfg)
+    if isinstance(size, tuple):
+        for part in dicts(cfg.test_dataloader):
+            if 'scale' in part:
+                part['scale'] = size
+        return cfg
     scales = [part['scale'] for part in dicts(cfg.test_dataloader) if 'scale' in part]
     if scales:
         scaled_sizes(cfg, size / min(pair(scales[0])))

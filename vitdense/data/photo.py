@@ -41,6 +41,12 @@ def photo_pixels(opened: Image.Image, bits: int | None = BITS) -> np.ndarray:
         gray = np.asarray(image).astype(np.int64)
         gray >>= (bits or _used_bits(gray.max())) - 8
         return np.repeat(gray.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+    if image.mode == 'F':
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise OSError('pixels that are no numbers')
+        if values.min() >= 0 and values.max() <= 1:
+            image = Image.fromarray(values * 255)
     if is_transparent(image):
         image = image.convert('RGBA')
         image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)

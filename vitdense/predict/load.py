@@ -113,7 +113,6 @@ def _predictor(model: Any, cfg: Config, checkpoint: Mapping[str, Any], device: t
     own = trained if isinstance(trained, Mapping) else {**known, **(leaf.get('metainfo') or {})}
     classes = classes_in(checkpoint) or list(own.get('classes') or ())
     outputs = {part['num_classes'] for part in dicts(cfg.model) if 'num_classes' in part}
-    if not classes:
-        classes = [f'class {number}' for number in range(max(outputs, default=0))]
+    classes += [f'class {number}' for number in range(len(classes), max(outputs, default=0))]
     palette = palette_for(classes, own.get('palette'), known)
     return Predictor(model.to(device), cfg, tuple(classes), tuple(palette), Path(cfg.filename).stem)

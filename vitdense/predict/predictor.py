@@ -45,7 +45,8 @@ class Predictor:
             palette,
             name,
         )
-        self._pipelines: dict[int | None, Compose] = {}
+        self._pipelines: dict[Any, Compose] = {}
+        self._bits: int | None = None  # of images of 16 bits
         self._pipeline(None)  # which may be none that can be used here
 
     def __repr__(self) -> str:
@@ -79,8 +80,8 @@ class Predictor:
             source: a path, a folder, a pattern, a video, the bytes of an image file, an image of Pillow, an
                 array (H, W, 3) of uint8 in **RGB** (OpenCV's are BGR: `image[..., ::-1]`), a tensor (3, H,
                 W) in RGB of uint8 or of floats from 0 to 1, or a list of these.
-            size: pixels of the shorter side that images are resized to; by default that of the config's
-                tests.
+            size: pixels of the shorter side that images are resized to, at most: the config's largest sizes
+                in proportion; by default those of its tests.
             score: the least of the objects that are kept; 0 for all that the config's test_cfg keeps; by
                 default 0.4, and 0.7 for heads of regions, such as Mask R-CNN's.
             batch: how many images are computed together. Only images that are equally large after the resize
@@ -137,7 +138,7 @@ class Predictor:
         if tile:
             from .tiles import predict_tiles
 
-            for photo in _read(sources, on_error):
+            for photo in _read(sources, self._bits, on_error):
                 try:
                     result = predict_tiles(self, photo, tile, size, least, batch)
                 except UnreadableImage as error:
@@ -145,7 +146,7 @@ class Predictor:
                 else:
                     yield result
             return
-        items = self._prepared(read_ahead(_read(sources, on_error), batch), size, on_error)
+        items = self._prepared(read_ahead(_read(sources, self._bits, on_error), batch), size, on_error)
         while group := list(islice(items, batch)):
             yield from self._answers(group, least)
 
@@ -160,8 +161,12 @@ class Predictor:
             else:
                 yield photo, item
 
-    def prepare(self, photo: Photo, size: int | None = None) -> dict[str, Any]:
+    def prepare(self, photo: Photo, size: int | tuple[int, int] | None = None) -> dict[str, Any]:
         """What the config's pipeline makes of an image: `inputs` and `data_samples`.
+
+        Args:
+            photo: the image.
+            size: as for `predict`, or (W, H) to resize to.
 
         Raises:
             UnreadableImage: it makes nothing of an image of this size.
@@ -190,7 +195,7 @@ class Predictor:
             )
         return item
 
-    def answer(self, photo: Photo, size: int | None, score: float) -> Result:
+    def answer(self, photo: Photo, size: int | tuple[int, int] | None, score: float) -> Result:
         """What is found in one image, as for `predict`."""
         return next(self._answers([(photo, self.prepare(photo, size))], score))
 
@@ -237,7 +242,7 @@ class Predictor:
             **common,
         )
 
-    def _pipeline(self, size: int | None) -> Compose:
+    def _pipeline(self, size: int | tuple[int, int] | None) -> Compose:
         """The test pipeline for images that are loaded already and have no annotations."""
         if size not in self._pipelines:
             cfg = self.cfg
@@ -245,7 +250,8 @@ class Predictor:
                 from ..data.own_sizes import test_size
 
                 cfg = test_size(cfg, size)
-            self._pipelines[size] = _without_files(innermost(cfg.test_dataloader)[1]['pipeline'], self.cfg)
+            steps = innermost(cfg.test_dataloader)[1]['pipeline']
+            self._pipelines[size], self._bits = _without_files(steps, self.cfg)
         return self._pipelines[size]
 
 
@@ -254,8 +260,10 @@ def scope_of(cfg: Config) -> Any:
     return DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine')
 
 
-def _without_files(pipeline: Iterable[dict], cfg: Config) -> Compose:
+def _without_files(pipeline: Iterable[dict], cfg: Config) -> tuple[Compose, int | None]:
+    """A pipeline without its loaders, and the bits that they take of images of 16 bits."""
     steps: list[Any] = []
+    bits = None
     with scope_of(cfg):
         for config in pipeline:
             step = TRANSFORMS.build(config)
@@ -264,21 +272,22 @@ def _without_files(pipeline: Iterable[dict], cfg: Config) -> Compose:
                     raise UserError(
                         f'the pipeline loads images as {step.color_type!r}; predict reads them in colour'
                     )
+                bits = getattr(step, 'bits', None)
                 if step.to_float32:
                     steps.append(_to_float32)
             elif not isinstance(step, LoadAnnotations):
                 steps.append(step)
-    return Compose(steps)
+    return Compose(steps), bits
 
 
 def _to_float32(loaded: dict) -> dict:
     return dict(loaded, img=loaded['img'].astype(np.float32))
 
 
-def _read(sources: Iterable[Source], on_error: Any) -> Iterator[Photo]:
+def _read(sources: Iterable[Source], bits: int | None, on_error: Any) -> Iterator[Photo]:
     for source in sources:
         try:
-            yield from source.photos()
+            yield from source.photos(bits)
         except UnreadableImage as error:
             _left_out(error, on_error)
 

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +18,8 @@ from ..data.formats.records import SUFFIXES
 from ..data.photo import photo_pixels
 from ..errors import UserError
 
+IMAGES = SUFFIXES | {'.gif'}  # of a GIF the first frame
+WHOLE = 0.9  # of the frames that a video says it has; the number is not exact
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv'}
 
 
@@ -62,16 +64,19 @@ class Source:
     def is_camera(self) -> bool:
         return isinstance(self.value, int)
 
-    def photos(self) -> Iterator[Photo]:
+    def photos(self, bits: int | None = None) -> Iterator[Photo]:
         """One image, or the frames of a video.
 
+        Args:
+            bits: that images of 16 bits use, as for `read_photo`; None for their own.
+
         Raises:
-            UnreadableImage: there is none.
+            UnreadableImage: there is none, or a video ends early.
         """
         if self.is_video:
             yield from _frames(self)
         else:
-            yield Photo(self.name, _pixels(self))
+            yield Photo(self.name, _pixels(self, bits))
 
 
 def find_sources(source: Any) -> list[Source]:
@@ -86,15 +91,17 @@ def find_sources(source: Any) -> list[Source]:
         UserError: no such file, a folder without images, or something else.
     """
     if isinstance(source, (str, os.PathLike)):
+        if not os.fspath(source):
+            raise UserError('an empty path; expected an image, a video or a folder')
         return list(_files(Path(source)))
-    if isinstance(source, Iterable) and not isinstance(
-        source, (bytes, bytearray, memoryview, np.ndarray, torch.Tensor, Image.Image)
-    ):
+    if isinstance(source, (list, tuple)):
         found = []
         for number, one in enumerate(source, 1):
             if isinstance(one, Source):
                 found.append(one)
                 continue
+            if isinstance(one, (list, tuple)):
+                raise UserError('a list in a list is no source of images; expected one list')
             within = find_sources(one)
             found += (
                 within
@@ -135,14 +142,15 @@ def _files(path: Path) -> Iterator[Source]:
 
 def _below(folder: Path) -> Iterator[Path]:
     """The images and videos of a folder and of those in it, also behind links, each folder once."""
-    seen = set()
+    seen = {os.path.realpath(folder)}
     for root, folders, names in os.walk(folder, followlinks=True):
-        seen.add(os.path.realpath(root))
-        folders[:] = [name for name in sorted(folders) if os.path.realpath(Path(root, name)) not in seen]
-        yield from (Path(root, name) for name in names if Path(name).suffix.lower() in SUFFIXES | VIDEOS)
+        places = {os.path.realpath(Path(root, name)): name for name in sorted(folders, reverse=True)}
+        folders[:] = sorted(name for place, name in places.items() if place not in seen)
+        seen |= places.keys()
+        yield from (Path(root, name) for name in names if Path(name).suffix.lower() in IMAGES | VIDEOS)
 
 
-def _pixels(source: Source) -> np.ndarray:
+def _pixels(source: Source, bits: int | None) -> np.ndarray:
     """(H, W, 3), RGB, as a person sees it."""
     value = source.value
     try:
@@ -150,9 +158,9 @@ def _pixels(source: Source) -> np.ndarray:
             value = value.read_bytes()
         if isinstance(value, (bytes, bytearray, memoryview)):
             with open_image(BytesIO(value)) as image:
-                return photo_pixels(image, bits=None)
+                return photo_pixels(image, bits)
         if isinstance(value, Image.Image):
-            return photo_pixels(value, bits=None)
+            return photo_pixels(value, bits)
     except Exception as error:  # Pillow's formats raise anything on a damaged file
         said = error.strerror if isinstance(error, OSError) else None
         reason = said or 'no image, or a damaged one'
@@ -163,7 +171,7 @@ def _pixels(source: Source) -> np.ndarray:
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         expected = '(3, H, W)' if isinstance(value, torch.Tensor) else '(H, W, 3) or (H, W)'
         raise UnreadableImage(f'{source.name}: of shape {tuple(value.shape)}; expected {expected}')
-    return np.ascontiguousarray(array)
+    return np.array(array)  # a copy: the caller may go on with the array
 
 
 def _array(name: str, value: Any) -> np.ndarray:
@@ -198,6 +206,8 @@ def _frames(source: Source) -> Iterator[Photo]:
         video.release()
     if not number:
         raise UnreadableImage(f'{source.name}: no video, or a damaged one')
+    if not source.is_camera and number < WHOLE * (count := frame_count(source.value)):
+        raise UnreadableImage(f'{source.name}: ends after {number} of about {count} frames')
 
 
 def frame_rate(path: Path) -> float:

@@ -61,9 +61,10 @@ def predict_tiles(
     parts = slicer(photo.image)
     order = np.argsort(-parts.confidence, kind='stable') if len(parts) else np.zeros(0, int)
     parts = parts[order]
-    masks = None
-    if hasattr(predictor.model, 'roi_head') and predictor.model.with_mask:
-        masks = encoded(np.asarray(parts.mask)) if len(parts) else []
+    finds_masks = getattr(getattr(predictor.model, 'roi_head', None), 'with_mask', False)
+    masks: Any = [] if finds_masks else None
+    if parts.mask is not None:
+        masks = encoded(np.asarray(parts.mask))
     return Result(
         name=photo.name,
         image=photo.image,
@@ -78,11 +79,11 @@ def predict_tiles(
 
 
 @contextmanager
-def _windows(predictor: 'Predictor', photo: Photo, tile: int, size: int | None) -> Iterator[int]:
+def _windows(predictor: 'Predictor', photo: Photo, tile: int, size: int | None) -> Iterator[tuple[int, int]]:
     """A segmentor that slides over an image in windows of a tile's size after the resize.
 
     Yields:
-        pixels of the shorter side that the whole image is resized to.
+        (W, H) that the whole image is resized to.
     """
     model: Any = predictor.model
     scales = [part['scale'] for part in dicts(predictor.cfg.test_dataloader) if 'scale' in part]
@@ -90,6 +91,7 @@ def _windows(predictor: 'Predictor', photo: Photo, tile: int, size: int | None) 
     before, step = model.test_cfg, max(1, round((1 - OVERLAP) * side))
     model.test_cfg = type(before)(before, mode='slide', crop_size=(side, side), stride=(step, step))
     try:
-        yield max(1, round(min(photo.image.shape[:2]) * side / tile))
+        height, width = (max(1, round(length * side / tile)) for length in photo.image.shape[:2])
+        yield width, height
     finally:
         model.test_cfg = before

@@ -24,15 +24,23 @@ def new_folder(out: Path, sources: Iterable[Source], overwrite: bool) -> None:
     """Make the folder of the results.
 
     Raises:
-        UserError: it holds something, and nothing may be overwritten; or it holds a source.
+        UserError: it holds something, and nothing may be overwritten; or a source would be.
     """
-    inside = [one.name for one in sources if isinstance(one.value, Path) and _is_below(one.value, out)]
-    if inside:
-        raise UserError(f'--out {out}: holds {inside[0]}, which is predicted on; expected another folder')
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
         raise UserError(
             f'--out {out}: is there already; expected a new folder, or an empty one, or --overwrite'
         )
+    files = [one for one in sources if isinstance(one.value, Path)]
+    originals = {one.value.resolve(): one.name for one in files}
+    for one in files:
+        if out.absolute() in one.value.absolute().parents or _is_below(one.value, out):
+            raise UserError(f'--out {out}: holds {one.name}, which is predicted on; expected another folder')
+    written = [*_places(sources).values(), *_places(sources, maps=True).values()]
+    for place in written:  # through a link
+        if original := originals.get((out / place).resolve()):
+            raise UserError(
+                f'--out {out}: {place} is {original}, which is predicted on; expected another folder'
+            )
     out.mkdir(parents=True, exist_ok=True)
 
 
@@ -56,7 +64,7 @@ class Writer:
 
     def __init__(self, out: Path, predictor: Predictor, sources: Iterable[Source], pictures: bool = True):
         self.out, self.predictor, self.pictures = out, predictor, pictures
-        self.places = _places(sources)
+        self.places, self.maps = _places(sources), _places(sources, maps=True)
         self.counts, self.images = Counter[str](), 0
         self.entries: dict[str, list[dict[str, Any]]] = dict(images=[], annotations=[])
         self.video: Any = None
@@ -75,8 +83,9 @@ class Writer:
             self.entries['annotations'] += result.to_coco(self.images, first)
             self.counts.update(result.names)
         else:
-            here = self.out / LABEL_MAPS / self.places[result.name].with_suffix('')
-            here = here.with_name(here.name + ('.png' if result.frame is None else f'_{result.frame:06}.png'))
+            here = self.out / self.maps[result.name]
+            if result.frame is not None:
+                here = here.with_suffix('') / f'{result.frame:06}.png'
             here.parent.mkdir(parents=True, exist_ok=True)
             result.save_label_map(here)
             known = result.label_map[result.label_map < len(result.classes)]
@@ -98,6 +107,8 @@ class Writer:
                 str(place), cv2.VideoWriter.fourcc(*'mp4v'), rate, (frame.shape[1], frame.shape[0])
             )
             self.video_name = result.name
+            if not self.video.isOpened():
+                raise UserError(f'{place}: this video cannot be written')
         self.video.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def _close_video(self) -> None:
@@ -114,20 +125,31 @@ class Writer:
             (self.out / FILE).write_text(json.dumps(whole), encoding='utf-8')
 
 
-def _places(sources: Iterable[Source]) -> dict[str, Path]:
-    """Where the picture of each source goes, below the folder of the results; no two at one place."""
+def _places(sources: Iterable[Source], maps: bool = False) -> dict[str, Path]:
+    """Where the picture, or the label map, of each source goes, below the folder of the results.
+
+    No two are at one place, nor is one where another's folder is.
+    """
+    wanted = {source.name: _wanted(source, maps) for source in sources}
+    taken = {str(parent).lower() for place in wanted.values() for parent in place.parents}
+    taken |= {FILE, LABEL_MAPS}
     places: dict[str, Path] = {}
-    taken: set[str] = set()
-    for source in sources:
-        wanted = source.place
-        if source.is_video:
-            wanted = wanted.with_suffix('.mp4')
-        elif wanted.suffix.lower() not in PHOTOS:
-            wanted = wanted.with_suffix('.png')
-        place, number = wanted, 1
-        while str(place).lower() in taken:
+    for name, first in wanted.items():
+        place, number = first, 1
+        while {str(place).lower(), str(place.with_suffix('')).lower() if maps else ''} & (taken - {''}):
             number += 1
-            place = wanted.with_stem(f'{wanted.stem}-{number}')
+            place = first.with_stem(f'{first.stem}-{number}')
         taken.add(str(place).lower())
-        places[source.name] = place
+        places[name] = place
     return places
+
+
+def _wanted(source: Source, maps: bool) -> Path:
+    place = source.place
+    if place.parts[0] == LABEL_MAPS and not maps:
+        place = Path(f'{LABEL_MAPS}-2', *place.parts[1:])
+    if maps:
+        return Path(LABEL_MAPS, place).with_suffix('.png')
+    if source.is_video:
+        return place.with_suffix('.mp4')
+    return place if place.suffix.lower() in PHOTOS else place.with_suffix('.png')
