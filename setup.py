@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').read_text()).group(1)
 
-SUPERVISION = ['supervision>=0.27']  # for `predict --tile`, and `Result.to_supervision`
+SUPERVISION = ['supervision>=0.31']  # for `predict --tile`, and `Result.to_supervision`
 RUNTIMES = ['onnxruntime>=1.18', 'openvino>=2025.0']  # for `vitdense benchmark FILE`
 TEST = ['hypothesis>=6.100', 'pytest>=8.0', 'pytest-xdist>=3.5']
 

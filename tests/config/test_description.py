@@ -107,7 +107,7 @@ def test_a_hostile_type_is_refused_wherever_it_is(kind, monkeypatch):
     [
         dict(loss_decode=dict(class_weight='weights.pkl')),
         dict(loss_decode=dict(class_weight='http://host/weights')),
-        dict(teacher_config='/tmp/evil.py'),
+        dict(teacher_config='folder/evil.py'),
         dict(pipeline=[dict(decode_backend='pickle')]),
         dict(dataset=dict(proposal_file='proposals.pkl')),
         dict(dataset=dict(ann_file='annotations.pkl')),

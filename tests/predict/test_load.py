@@ -22,7 +22,7 @@ def saved(models, tmp_path):
     workplace(tmp_path)
     cfg = load_config(tmp_path / 'tiny.py')
     cfg.model.bbox_head.num_classes = len(CLASSES)
-    state = vitdense.predict.load._build(cfg).state_dict()
+    state = vitdense.predict.load._build(cfg, 'cpu').state_dict()
 
     def save(name='best_coco_bbox_mAP_epoch_1.pth', described=True, **state_changes):
         meta = dict(dataset_meta=dict(classes=CLASSES, palette=[(1, 2, 3), (4, 5, 6)]))

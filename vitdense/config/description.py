@@ -32,19 +32,15 @@ from .text import changed_entries
 from .tree import dicts, name_of
 
 VERSION = 1
-BASES = (
-    nn.Module,
-    BaseDataset,
-    BaseMetric,
-    BaseTransform,
-    Hook,
-)  # what a config may name without registering it
+# What a config may name without registering it.
+BASES = (nn.Module, BaseDataset, BaseMetric, BaseTransform, Hook)
 OF_INFERENCE = {'data_root', 'test_pipeline', 'tta_model', 'tta_pipeline'}  # which the runner does not read
 OF_A_RUN = {'launcher', 'load_from', 'resume', 'work_dir'}
 # Described, and not used by what only predicts: how a training computes, what it calls besides, draws with.
 OF_A_TRAINING = {'amp', 'compile', 'custom_hooks', 'visualizer'}
 # Entries of datasets and evaluators that name files, and what these may be: nothing that is unpickled or run.
 FILES = ('ann_file', 'data_root', 'img', 'img_path', 'img_suffix', 'seg', 'seg_map_path', 'seg_map_suffix')
+NO_FILES = ('type', '_scope_', 'default_hooks', 'experiment_name')  # of hooks, only HOOKS are left
 SUFFIXES = ('', '.json', '.txt', '.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 HOOKS = (
     *('IterTimerHook', 'LoggerHook', 'ParamSchedulerHook', 'CheckpointHook', 'DistSamplerSeedHook'),
@@ -138,9 +134,8 @@ def described_config(checkpoint: Mapping[str, Any], file: str | Path) -> Config:
             key: hook for key, hook in hooks.items() if isinstance(hook, dict) and name_of(hook) in HOOKS
         }
         entries['default_hooks'] = known
-    return Config(
-        entries, cfg_text='# of a checkpoint', filename=f'{Path(name).name}.py'
-    )  # no such file is read
+    # with a text of its own, MMEngine does not read the file
+    return Config(entries, cfg_text='# of a checkpoint', filename=f'{Path(name).name}.py')
 
 
 def changed_from(meta: Mapping[str, Any], cfg: Config) -> list[str]:
@@ -185,12 +180,13 @@ def check_types(cfg: Config, parts: Iterable[Any] | None = None) -> None:
         UserError: something is not, or is not there.
     """
     scope = cfg.get('default_scope') or 'mmengine'
+    registered = _registered()
     built: Any = {key: cfg[key] for key in cfg} if parts is None else list(parts)
     for node in dicts([dict(_scope_=scope), built]):
         own = node.get('_scope_', scope)
         if own not in SCOPES:
             raise UserError(f'the checkpoint describes a model of {own!r}; expected {", ".join(SCOPES)}')
-        if 'type' in node and not is_known(node['type'], own):
+        if 'type' in node and not is_known(node['type'], own, registered):
             raise UserError(
                 f'the checkpoint describes a {node["type"]!r}, which is no class of {", ".join(PACKAGES)}; '
                 f'give the config beside it, if you know who made it'
@@ -209,12 +205,7 @@ def _texts(node: Any, key: str = '') -> Iterator[tuple[str, str]]:
         for name, child in node.items():
             if name == 'metainfo' and isinstance(child, dict):  # names of classes may be anything
                 child = {k: v for k, v in child.items() if isinstance(v, str)}
-            if name not in (
-                'type',
-                '_scope_',
-                'default_hooks',
-                'experiment_name',
-            ):  # of hooks, only HOOKS are left
+            if name not in NO_FILES:
                 yield from _texts(child, str(name))
     elif isinstance(node, (list, tuple)):
         for child in node:
@@ -232,14 +223,20 @@ def _is_plain(key: str, text: str) -> bool:
     return not re.search(r'[/\\]|\.\w+$', text) and text.lower() not in ('pickle', 'pkl')
 
 
-def is_known(name: Any, scope: str) -> bool:
-    """Whether a name is of classes that may be built from plain data."""
+def is_known(name: Any, scope: str, registered: set[int] | None = None) -> bool:
+    """Whether a name is of classes that may be built from plain data.
+
+    Args:
+        name: of a class.
+        scope: in which the name is looked up.
+        registered: of `_registered`, for many names.
+    """
     if not isinstance(name, str) or not re.fullmatch(r'\w+(\.\w+)*', name):
         return False
     if '.' in name and not name.startswith(tuple(f'{package}.' for package in PACKAGES)):
         return False  # which a look at it would import
     found = kinds(name, scope)
-    registered = _registered()
+    registered = _registered() if registered is None else registered
     # the libraries look up, or evaluate, some names in `mmcv.ops`
     return name in ops.__all__ if not found else all(_is_harmless(kind, registered) for kind in found)
 

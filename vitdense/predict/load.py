@@ -59,7 +59,7 @@ def load(
         if config is not None:
             raise UserError(f'{source} and config={config}: expected a checkpoint and its config')
         cfg = load_config(source)
-        model = _build(cfg)
+        model = _build(cfg, device.type)
         model.init_weights()
         return _predictor(model, cfg, {}, device)
     file = trained_model(source)
@@ -76,7 +76,7 @@ def load(
             warnings.warn(
                 f'{config}: not as {file} was trained: {first_few(changed)}', ConfigWarning, stacklevel=2
             )
-    model = _build(cfg)
+    model = _build(cfg, device.type)
     state = checkpoint.get('state_dict', checkpoint)
     check_state(model, state, str(file))
     model.load_state_dict(state)
@@ -85,15 +85,15 @@ def load(
     return _predictor(model, cfg, checkpoint, device)
 
 
-def _build(cfg: Config) -> Any:
-    from ..engine.precision import PRECISIONS, autocast_networks
+def _build(cfg: Config, device: str) -> Any:
+    from ..engine.precision import PRECISIONS, autocast_networks, check_precision
 
     if 'test_dataloader' not in cfg:
         raise UserError(f'{cfg.filename}: has no test_dataloader, whose pipeline prepares the images')
     with scope_of(cfg), trial(f'{cfg.filename}: cannot be built'):
         model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(cfg.model)))  # MMDetection adds to it
     if amp := cfg.get('amp'):
-        autocast_networks(model, 'cuda' if torch.cuda.is_available() else 'cpu', PRECISIONS[amp])
+        autocast_networks(model, device, PRECISIONS[check_precision(amp)])
     return model
 
 

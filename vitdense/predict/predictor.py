@@ -16,11 +16,11 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 
 from ..config.tree import innermost
 from ..errors import UserError
-from .result import Colour, Result, encoded
+from ..show.colours import Colour
+from ..show.overlay import least_score
+from .result import Result, encoded
 from .sources import Photo, Source, UnreadableImage, find_sources
 
-SCORE = 0.4  # least score of an object
-SCORE_OF_REGIONS = 0.7  # of a softmax over regions, which is surer of itself than a focal loss
 COLOURS = ('color', 'color_ignore_orientation')
 
 
@@ -38,13 +38,8 @@ class Predictor:
     def __init__(
         self, model: Any, cfg: Config, classes: tuple[str, ...], palette: tuple[Colour, ...], name: str
     ):
-        self.model, self.cfg, self.classes, self.palette, self.name = (
-            model.eval(),
-            cfg,
-            classes,
-            palette,
-            name,
-        )
+        self.model, self.cfg, self.name = model.eval(), cfg, name
+        self.classes, self.palette = classes, palette
         self._pipelines: dict[Any, Compose] = {}
         self._bits: int | None = None  # of images of 16 bits
         self._pipeline(None)  # which may be none that can be used here
@@ -64,7 +59,7 @@ class Predictor:
     @property
     def score(self) -> float:
         """From which on objects are kept, unless `predict` says otherwise."""
-        return SCORE_OF_REGIONS if hasattr(self.model, 'roi_head') else SCORE
+        return least_score(self.model)
 
     def predict(
         self,
@@ -96,7 +91,7 @@ class Predictor:
         sources = find_sources(source)
         if any(one.is_camera for one in sources):
             raise UserError('a camera does not end: `for result in model.stream(0)` takes its frames')
-        return list(self._stream(sources, size, score, batch, tile, None))
+        return list(self.stream(sources, size, score, batch, tile))
 
     def stream(
         self,

@@ -14,11 +14,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from ..errors import UserError
+from ..show.colours import Colour
 
 if TYPE_CHECKING:
     import supervision
-
-Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

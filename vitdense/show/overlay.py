@@ -23,6 +23,8 @@ from .sheet import Shown, amounts_in, corners_of, show_answer
 LEAST = 512  # pixels of the longer side; names on a smaller picture could not be read
 INCHES = 5.0  # of the longer side, by which text and lines are measured
 NAMED = 12  # classes of a label map
+SCORE = 0.4  # predictions below are not drawn
+SCORE_OF_REGIONS = 0.7  # nor these of a softmax over regions, which is surer of itself than a focal loss
 OVERLAP = 0.5  # of two predictions that overlap more, whatever their classes, the better one is drawn
 
 
@@ -64,6 +66,11 @@ def _name_colours(ax: Axes, amounts: Counter[int], names: Sequence[str], palette
     for label, text in zip(order, legend.get_texts(), strict=True):
         text.set_parse_math(False)
         text.set_text(names[label])
+
+
+def least_score(model: Any) -> float:
+    """Of the predictions of a detector that are drawn."""
+    return SCORE_OF_REGIONS if hasattr(model, 'roi_head') else SCORE
 
 
 def distinct(found: Any) -> Any:

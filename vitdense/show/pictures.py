@@ -20,15 +20,13 @@ from ..engine.processes import unwrapped
 from ..findings import first_few
 from .colours import palette_of
 from .fonts import drawable_labels
-from .overlay import distinct
+from .overlay import distinct, least_score
 from .sheet import Shown, amounts_in, save_sheet
 
 IMAGES = 6
 SAMPLES = 16  # of a training
 TRIES = 4  # images of each part of a dataset, of which one is drawn
 SIDE = 512  # pixels of the longer side of a drawn image
-SCORE = 0.4  # predictions below are not drawn
-SCORE_OF_REGIONS = 0.7  # nor these of a softmax over regions, which is surer of itself than a focal loss
 
 
 def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> str:
@@ -39,7 +37,7 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> str:
     """
     model = unwrapped(runner)
     model.eval()
-    least = SCORE_OF_REGIONS if hasattr(model, 'roi_head') else SCORE
+    least = least_score(model)
     labels, palette = drawable_labels(classes_of(dataset)), palette_of(dataset)
     with _averaged(runner):
         shown = [_predicted(model, item, least) for item in chosen(dataset, len(palette))]
