@@ -51,7 +51,7 @@ def _predict(args: argparse.Namespace) -> None:
         from ..predict.load import ConfigWarning, load
         from ..predict.result import import_supervision
         from ..predict.sources import find_sources, frame_count
-        from ..predict.write import FILE, LABEL_MAPS, Writer, new_folder
+        from ..predict.write import FILE, LABEL_MAPS, Writer
 
         keep_freed_memory()
     sources = list({one.name: one for one in find_sources(args.source)}.values())  # each once
@@ -65,27 +65,27 @@ def _predict(args: argparse.Namespace) -> None:
             say(console, 'config', f'warning: {warning.message}', 'bold yellow')
     if args.tile and not predictor.finds_label_maps:
         import_supervision()
-    new_folder(args.out, sources, args.overwrite)
+    writer = Writer(args.out, predictor, sources, not args.no_pictures, args.overwrite)
     classes = f'{len(predictor.classes)} classes ({first_few(predictor.classes, 12)})'
     say(console, 'model', f'{predictor.name}, {classes}, {predictor.device}')
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what there is, is written
     unreadable: list[UserError] = []
 
     def left_out(error: UserError) -> None:
         unreadable.append(error)
         print(f'warning: {error}', file=sys.stderr)
 
-    writer = Writer(args.out, predictor, sources, pictures=not args.no_pictures)
     total = sum(frame_count(one.value) if one.is_video else 1 for one in sources)
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
             task = bar.add_task('predict', total=total)
             for result in predictor.stream(sources, args.size, args.score, args.batch, args.tile, left_out):
                 writer.write(result)
                 bar.advance(task)
-    finally:
+    finally:  # what there is, is written
         writer.close()
+        signal.signal(signal.SIGTERM, before)
     if not writer.images:
         raise UserError(f'{plural(len(sources), "source")}, of which none could be predicted on')
     found = ', '.join(f'{name} {count}' for name, count in writer.counts.most_common(12)) or 'nothing'

@@ -20,34 +20,6 @@ PHOTOS = ('.jpg', '.jpeg')  # are written as such, everything else as PNG
 QUALITY = 92
 
 
-def new_folder(out: Path, sources: Iterable[Source], overwrite: bool) -> None:
-    """Make the folder of the results.
-
-    Raises:
-        UserError: it holds something, and nothing may be overwritten; or a source would be.
-    """
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
-        raise UserError(
-            f'--out {out}: is there already; expected a new folder, or an empty one, or --overwrite'
-        )
-    files = [one for one in sources if isinstance(one.value, Path)]
-    originals = {one.value.resolve(): one.name for one in files}
-    for one in files:
-        if out.absolute() in one.value.absolute().parents or _is_below(one.value, out):
-            raise UserError(f'--out {out}: holds {one.name}, which is predicted on; expected another folder')
-    written = [*_places(sources).values(), *_places(sources, maps=True).values()]
-    for place in written:  # through a link
-        if original := originals.get((out / place).resolve()):
-            raise UserError(
-                f'--out {out}: {place} is {original}, which is predicted on; expected another folder'
-            )
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def _is_below(file: Path, folder: Path) -> bool:
-    return folder.resolve() in file.resolve().parents
-
-
 class Writer:
     """Writes results into a folder, each when it comes; `close` writes what is about all of them.
 
@@ -60,15 +32,42 @@ class Writer:
         predictor: whose results they are.
         sources: that they are of.
         pictures: whether images and videos are drawn.
+        overwrite: whether the folder may hold something already.
+
+    Raises:
+        UserError: it holds something, and nothing may be overwritten; or a source would be.
     """
 
-    def __init__(self, out: Path, predictor: Predictor, sources: Iterable[Source], pictures: bool = True):
+    def __init__(
+        self, out: Path, predictor: Predictor, sources: Iterable[Source], pictures: bool, overwrite: bool
+    ):
         self.out, self.predictor, self.pictures = out, predictor, pictures
         self.places, self.maps = _places(sources), _places(sources, maps=True)
+        self._make_folder(sources, overwrite)
         self.counts, self.images = Counter[str](), 0
         self.entries: dict[str, list[dict[str, Any]]] = dict(images=[], annotations=[])
         self.video: Any = None
         self.video_name = ''
+
+    def _make_folder(self, sources: Iterable[Source], overwrite: bool) -> None:
+        out = self.out
+        if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
+            raise UserError(
+                f'--out {out}: is there already; expected a new folder, or an empty one, or --overwrite'
+            )
+        files = [one for one in sources if isinstance(one.value, Path)]
+        for one in files:
+            if out.absolute() in one.value.absolute().parents or out.resolve() in one.value.resolve().parents:
+                raise UserError(
+                    f'--out {out}: holds {one.name}, which is predicted on; expected another folder'
+                )
+        originals = {one.value.resolve(): one for one in files}
+        for place in (*self.places.values(), *self.maps.values()):
+            if original := originals.get((out / place).resolve()):  # through a link
+                raise UserError(
+                    f'--out {out}: {place} is {original.name}, which is predicted on; expected another folder'
+                )
+        out.mkdir(parents=True, exist_ok=True)
 
     def write(self, result: Result) -> None:
         self.images += 1
@@ -134,9 +133,14 @@ def _places(sources: Iterable[Source], maps: bool = False) -> dict[str, Path]:
     taken = {str(parent).lower() for place in wanted.values() for parent in place.parents}
     taken |= {FILE, LABEL_MAPS}
     places: dict[str, Path] = {}
+
+    def is_taken(place: Path) -> bool:
+        folder_of_frames = maps and str(place.with_suffix('')).lower() in taken
+        return folder_of_frames or str(place).lower() in taken
+
     for name, first in wanted.items():
         place, number = first, 1
-        while {str(place).lower(), str(place.with_suffix('')).lower() if maps else ''} & (taken - {''}):
+        while is_taken(place):
             number += 1
             place = first.with_stem(f'{first.stem}-{number}')
         taken.add(str(place).lower())
