@@ -54,6 +54,7 @@ setup(
         'pycocotools>=2.0.7',
         'pyyaml>=6.0',
         'rich>=13.0',
+        'torchmetrics>=1.4',
     ],
     extras_require={
         'test': TEST,
