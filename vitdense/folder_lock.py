@@ -57,3 +57,18 @@ def locked(folder: Path) -> Path:
     if other := lock(folder):
         raise UserError(f'{display_path(folder)}: another run is running there ({other})')
     return folder
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process has locked a folder."""
+    path = (folder / LOCK).absolute()
+    if path in _locks:  # by this one, which would lose its lock where it closes the file
+        return True
+    if fcntl is None or not path.is_file():
+        return False
+    with path.open('a+') as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in (errno.EACCES, errno.EAGAIN)
+    return False

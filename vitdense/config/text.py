@@ -45,6 +45,11 @@ def changed_entries(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str
     yield from _changed(dict(_flat(before)), dict(_flat(now)))
 
 
+def flat_entries(config: dict[str, Any]) -> dict[str, str]:
+    """The entries of a config, as plain data, by their dotted names."""
+    return dict(_flat(config))
+
+
 def _changed(old: dict[str, str], new: dict[str, str]) -> Iterator[str]:
     for name in old.keys() | new.keys():
         if old.get(name) != new.get(name):

@@ -22,6 +22,8 @@ class TotalCocoMetric(CocoMetric):
     Attributes:
         per_class: of the last evaluation, for 'bbox' and for 'segm' if they are scored: for each class its
             objects and its detections, and its AP; −1 where there is no object.
+        predictions: of the last evaluation, as MMDetection's metric has them; of each image `img_id`,
+            `bboxes`, `scores`, `labels`, and `masks` as COCO's run lengths.
 
     Raises:
         ValueError: `proposal_nums` with which pycocotools has no AP, or fails after the evaluation.
@@ -32,6 +34,7 @@ class TotalCocoMetric(CocoMetric):
         self.metrics: list[str]
         self.classwise: bool
         self.per_class: dict[str, dict[str, dict[str, float]]] = {}
+        self.predictions: list[dict[str, Any]] = []
         if len(self.proposal_nums) != 3 or 100 not in self.proposal_nums:
             raise ValueError(
                 f"proposal_nums={self.proposal_nums}: expected three, 100 among them: COCO's AP is of "
@@ -42,6 +45,7 @@ class TotalCocoMetric(CocoMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The scores by their names, as MMDetection's."""
+        self.predictions = [predicted for _, predicted in results]
         detections = Counter(label for _, predicted in results for label in predicted['labels'].tolist())
         if not detections:
             truth, predicted = results[0]

@@ -1,25 +1,72 @@
-"""MMSegmentation's score, which tells the classes apart."""
+"""MMSegmentation's score, which tells the classes, and the images, apart."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmseg.evaluation import IoUMetric
 
+from ..analysis.confusion import pixel_confusion
+
+
+class ImagePixels(NamedTuple):
+    """The pixels of one image, by their class in truth and in the prediction; of few pairs there are any.
+
+    name: its path, or ''.
+    pairs: (K,), class in truth × C + class in the prediction.
+    counts: (K,), how many pixels have them.
+    """
+
+    name: str
+    pairs: np.ndarray
+    counts: np.ndarray
+
+    def confusion(self, classes: int) -> np.ndarray:
+        """(C, C): rows are the truth, columns the prediction."""
+        matrix = np.zeros(classes * classes, dtype=np.int64)
+        matrix[self.pairs] = self.counts
+        return matrix.reshape(classes, classes)
+
 
 class ClassIoUMetric(IoUMetric):
-    """MMSegmentation's IoUMetric, which keeps of each class what it writes to the log alone.
+    """MMSegmentation's IoUMetric, which keeps of each class, and of each image, what goes into the score.
 
     Attributes:
         per_class: of the last evaluation: for each class its share of the labelled pixels and of the
             predicted ones, and its IoU, all in percent; the IoU is −1 where a class is in neither.
+        images: of the last evaluation.
     """
 
     per_class: dict[str, dict[str, dict[str, float]]] = {}
+    images: Sequence[ImagePixels] = ()
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """As MMSegmentation's, with each image's name and its pairs of classes."""
+        before = len(self.results)
+        super().process(data_batch, data_samples)
+        added = self.results[before:]  # none, where the results are only written down
+        self.results[before:] = [
+            (*areas, self._pixels(sample))
+            for areas, sample in zip(added, data_samples if added else (), strict=True)
+        ]
+
+    def _pixels(self, sample: dict) -> ImagePixels:
+        predicted = sample['pred_sem_seg']['data'].squeeze()
+        truth = sample['gt_sem_seg']['data'].squeeze().to(predicted)
+        classes = len(self.dataset_meta['classes'])
+        # MMSegmentation counts no label that is no class
+        truth = truth.where((truth >= 0) & (truth < classes), self.ignore_index)
+        matrix = pixel_confusion(predicted, truth, classes, self.ignore_index).ravel()
+        pairs = np.flatnonzero(matrix)
+        return ImagePixels(str(sample.get('img_path', '')), pairs, matrix[pairs])
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The scores by their names, as MMSegmentation's."""
-        self.per_class = {}
+        self.per_class, self.images = {}, ()
         if not self.format_only:
+            self.images = [pixels for *_, pixels in results]
+            results = [areas for *areas, _ in results]
             common, union, predicted, labelled = (
                 torch.stack(areas).sum(0) for areas in zip(*results, strict=True)
             )

@@ -28,6 +28,7 @@ from ..data.dataset import build_dataset, classes_of
 from ..data.reproducible import seed_loader
 from ..data.unreadable import SkipUnreadable
 from ..errors import UserError
+from ..findings import Finding
 from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
 from ..trial import trial
 from ..weights import WeightRecord
@@ -36,6 +37,7 @@ from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
 from .resume import GradientHook, PositionHook
+from .stopwatch import Stopwatch
 
 
 def _built_from(cfg: Config) -> contextlib.AbstractContextManager:
@@ -66,6 +68,7 @@ class VitdenseRunner(Runner):
     trains = False  # whether this is a training, which may start from a part of some weights
     loaded_meta: Mapping[str, Any] = MappingProxyType({})  # what the loaded checkpoint says of its run
     scores: Mapping[str, Any] = MappingProxyType({})  # of the weights as they are
+    findings: tuple[Finding, ...] = ()  # of the preflight check
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'VitdenseRunner':
@@ -92,7 +95,9 @@ class VitdenseRunner(Runner):
             optim_wrapper.pop('dtype', None)
             optim_wrapper.pop('loss_scale', None)
         with _built_from(self.cfg):
-            return super().build_optim_wrapper(optim_wrapper)
+            built = super().build_optim_wrapper(optim_wrapper)
+        self.stopwatch.watch(built)
+        return built
 
     def build_model(self, model: torch.nn.Module | dict) -> torch.nn.Module:
         built = super().build_model(model)
@@ -195,11 +200,18 @@ class VitdenseRunner(Runner):
         """When the run can be saved."""
         return SafePoints()
 
+    @cached_property
+    def stopwatch(self) -> Stopwatch:
+        """Where the time goes."""
+        return Stopwatch.here()
+
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         if fn_name in ('before_train_iter', 'after_val_epoch'):
             self.scores = kwargs.get('metrics') or {}
         self.safe_points.before(fn_name)
+        self.stopwatch.before(fn_name)
         super().call_hook(fn_name, **kwargs)
+        self.stopwatch.after(fn_name)
         self.safe_points.after(fn_name, self.iter)
 
     @cached_property

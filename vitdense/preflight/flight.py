@@ -121,6 +121,7 @@ class PreflightHook(Hook):
     def _check(self, runner: Runner, checks: list[Check]) -> None:
         for check in checks:
             found = list(check(runner))
+            runner.findings = (*getattr(runner, 'findings', ()), *found)
             for finding in found:
                 if finding.level is not Level.ERROR:
                     say_finding(self.console, finding)

@@ -56,14 +56,21 @@ def draw_curves(work_dir: str | Path, path: str | Path) -> bool:
     Returns:
         False, and no picture, where the run left no `scalars.json`, as with TensorBoard alone.
     """
-    train, scores = _records(Path(work_dir))
-    parts = _parts(train, scores)
+    parts = run_curves(work_dir)
     if not parts:
         return False
     figure = _figure(parts)
     figure.savefig(path)
     plt.close(figure)
     return True
+
+
+def run_curves(work_dir: str | Path) -> dict[str, dict[str, dict[int, float]]]:
+    """Values by iteration, by the name of their curve, by that of their part: `HEIGHTS` has the parts.
+
+    Of a work dir's newest run, with the sessions before that it was resumed from; no part that has no curve.
+    """
+    return _parts(*_records(Path(work_dir)))
 
 
 def _parts(train: dict[int, dict], scores: dict[int, dict]) -> dict[str, dict[str, dict[int, float]]]:

@@ -39,7 +39,7 @@ def draw_predictions(runner: Runner, dataset: Any, path: str | Path) -> str:
     model.eval()
     least = least_score(model)
     labels, palette = drawable_labels(classes_of(dataset)), palette_of(dataset)
-    with _averaged(runner):
+    with averaged(runner):
         shown = [_predicted(model, item, least) for item in chosen(dataset, len(palette))]
     save_sheet(path, shown, labels, palette, least)
     if not labels.undrawable:
@@ -60,13 +60,13 @@ def draw_training_samples(runner: Runner, path: str | Path) -> int:
     for number in range(count):
         item = dataset[SampleId(number * len(dataset) // count, 0, number)]
         sample = item['data_samples']
-        shown.append(_shown(_inputs(sample, item['inputs']), _truth(sample), None, SIDE // 2))
+        shown.append(_shown(_inputs(sample, item['inputs']), truth_of(sample), None, SIDE // 2))
     save_sheet(path, shown, drawable_labels(classes_of(dataset)), palette_of(dataset))
     return count
 
 
 @contextmanager
-def _averaged(runner: Runner) -> Iterator[None]:
+def averaged(runner: Runner) -> Iterator[None]:
     """With the weights that were validated and saved, where MMEngine's EMAHook averages them."""
     hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
     for hook in hooks:
@@ -91,7 +91,7 @@ def chosen(dataset: Any, classes: int) -> Iterator[Any]:
         best, most, found = None, -1, set()
         for index in dict.fromkeys(start + i * (stop - start) // TRIES for i in range(TRIES)):
             item = dataset[index]
-            kinds = set(amounts_in(_truth(item['data_samples']), classes))
+            kinds = set(amounts_in(truth_of(item['data_samples']), classes))
             merit = min(len(kinds), 1) + min(len(kinds - seen), 1)
             if merit > most:
                 best, most, found = item, merit, kinds
@@ -105,7 +105,7 @@ def _predicted(model: Any, item: dict, least: float) -> Shown:
     with torch.no_grad():
         batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
         sample = model.test_step(batch)[0].cpu()
-    return _shown(_pixels(sample, item['inputs']), _truth(sample), _prediction(sample, least))
+    return _shown(_pixels(sample, item['inputs']), truth_of(sample), _prediction(sample, least))
 
 
 def _shown(image: np.ndarray, truth: Any, prediction: Any, side: int = SIDE) -> Shown:
@@ -137,7 +137,7 @@ def _inputs(sample: BaseDataElement, inputs: Tensor) -> np.ndarray:
     return np.ascontiguousarray(bgr.permute(1, 2, 0).clamp(0, 255).byte().numpy())
 
 
-def _truth(sample: BaseDataElement) -> Any:
+def truth_of(sample: BaseDataElement) -> Any:
     """The ground truth of a sample, if it has one: a label map, or instances."""
     if 'gt_sem_seg' in sample:
         return sample.gt_sem_seg
