@@ -11,7 +11,7 @@ VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').rea
 
 SUPERVISION = ['supervision>=0.31']  # for `predict --tile`, and `Result.to_supervision`
 RUNTIMES = ['onnxruntime>=1.18', 'openvino>=2025.0']  # for `vitdense benchmark FILE`
-TEST = ['hypothesis>=6.100', 'pytest>=8.0', 'pytest-xdist>=3.5']
+TEST = ['hypothesis>=6.100', 'playwright>=1.40', 'pytest>=8.0', 'pytest-xdist>=3.5']
 
 
 class BuildWithConfigs(build_py):
@@ -34,7 +34,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['vitdense', 'vitdense.*']),
-    package_data={'vitdense': ['py.typed']},
+    package_data={'vitdense': ['py.typed'], 'vitdense.report': ['page/*']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['vitdense=vitdense.cli:main']},
     python_requires='>=3.10',
@@ -47,6 +47,7 @@ setup(
         'onedl-mmcv>=2.3',  # brings OpenCV
         'onedl-mmdetection>=3.4.7',  # earlier ones need faster-coco-eval and do not say so
         'onedl-mmsegmentation>=1.3',
+        'jinja2>=3.1',
         'matplotlib>=3.8',
         'numpy>=1.26',
         'pillow>=11.0',

@@ -12,6 +12,8 @@ COMMANDS = {
     'train': 'train a detector or a segmentor',
     'test': 'score a checkpoint',
     'predict': 'predict on images and videos',
+    'report': 'make the page of a run again, and its model card',
+    'compare': 'compare runs on one page',
     'check_data': 'check the files of a dataset before a run',
     'complexity': 'count parameters and multiply-adds',
     'benchmark': 'measure times and memory',

@@ -40,6 +40,7 @@ def _test(args: argparse.Namespace) -> None:
         from ..engine.work_dir import new_test_dir
         from ..memory import keep_freed_memory
         from ..preflight import PreflightHook
+        from ..report.recorder import ReportHook
         from ..show.progress import ProgressHook
         from ..show.results import show_results
 
@@ -62,10 +63,10 @@ def _test(args: argparse.Namespace) -> None:
     runner.register_hook(FuseHook())
     if args.compile:
         compile_parts(unwrapped(runner))
-    progress = ProgressHook(console)
-    for hook in (progress, PreflightHook(console)):
+    progress, report = ProgressHook(console), ReportHook(console)
+    for hook in (progress, PreflightHook(console), report):
         runner.register_hook(hook)
-    with contextlib.closing(progress), faults_as_errors(runner):
+    with contextlib.closing(progress), report.recording(runner), faults_as_errors(runner):
         if dials:
             console.print(dials_table(list(sweep(runner, dials))))
         else:

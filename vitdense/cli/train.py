@@ -82,6 +82,7 @@ def _train(args: argparse.Namespace) -> None:
         from ..engine.work_dir import new_work_dir, own_work_dir, record_config, resumed_run
         from ..memory import keep_freed_memory
         from ..preflight import PreflightHook
+        from ..report.recorder import ReportHook
         from ..show.progress import ProgressHook
         from ..show.results import show_results, show_training_samples
 
@@ -126,11 +127,16 @@ def _train(args: argparse.Namespace) -> None:
     runner = _runner_class(cfg).from_cfg(cfg)
     if args.compile:
         compile_parts(unwrapped(runner))
-    progress, stop = ProgressHook(console), StopHook()
+    progress, stop, report = ProgressHook(console), StopHook(), ReportHook(console)
     samples = partial(show_training_samples, console=console) if not (args.sample or resume) else None
-    for hook in (progress, PreflightHook(console, args.preflight, samples), stop):
+    for hook in (progress, PreflightHook(console, args.preflight, samples), stop, report):
         runner.register_hook(hook)
-    with contextlib.closing(progress), stop.listening(), faults_as_errors(runner):
+    with (
+        contextlib.closing(progress),
+        report.recording(runner),
+        stop.listening(),
+        faults_as_errors(runner),
+    ):
         try:
             runner.train()
         except PreflightPassed:

@@ -45,6 +45,8 @@ def show_results(runner: Runner, console: Console, dataset: Any = None, trained:
             say(console, 'predictions', f'warning: {remark}', 'yellow', WIDTH)
         if remark is not None:
             lines.append(('predictions', display_path(path)))
+    if (page := folder / 'report.html').is_file():
+        lines.append(('report', display_path(page)))
     if (unreadable := folder / UNREADABLE_FILE).exists():
         lines.append(('unreadable', display_path(unreadable)))
     lines.append(('log', display_path(runner.logger.log_file)))

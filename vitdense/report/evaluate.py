@@ -1,0 +1,194 @@
+"""A validation image by image: from what the metrics keep to the evaluations, and the images worth a look."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.runner import Runner
+
+from ..analysis.detections import evaluate_detections
+from ..analysis.files import Evaluation, save_evaluation
+from ..analysis.label_maps import LabelMapEvaluation, evaluate_label_maps
+from ..compat import is_sharded
+from ..data.dataset import classes_of, leaf_datasets
+from ..engine.processes import unwrapped
+from ..model_state import in_mode
+from .facts import FOLDER, Evaluated, write_whole
+from .images import Picture, jpeg, label_png, open_picture, shapes
+
+EACH = 4  # images of the best, of the middle, and of the worst
+PICTURES = 'pictures.json'
+
+
+class Found(NamedTuple):
+    """A validation.
+
+    scores: by their names.
+    per_class: as the metrics say it.
+    evaluations: by what was scored: 'bbox', 'segm', 'label_maps'.
+    pictures: the best, middle and worst images.
+    """
+
+    scores: dict[str, float]
+    per_class: dict[str, dict[str, dict[str, float]]]
+    evaluations: dict[str, Evaluation]
+    pictures: list[Picture]
+
+
+def evaluate(
+    runner: Runner,
+    evaluator: Any,
+    dataset: Any,
+    scores: Mapping[str, float],
+    palette: Sequence[Sequence[int]],
+) -> Found:
+    """What the metrics of a validation that has just ended know; metrics that are not ours: scores alone."""
+    evaluations: dict[str, Evaluation] = {}
+    per_class: dict[str, dict[str, dict[str, float]]] = {}
+    pictures: list[Picture] = []
+    for metric in evaluator.metrics:
+        per_class |= getattr(metric, 'per_class', {})
+        if predictions := getattr(metric, 'predictions', None):
+            kinds = [kind for kind in metric.metrics if kind in ('bbox', 'segm')]
+            for kind in kinds:
+                evaluations[kind] = evaluate_detections(
+                    metric._coco_api, predictions, metric.cat_ids, metric.img_ids, classes_of(dataset), kind
+                )
+            if kinds:
+                pictures = list(_detected(metric, dataset, evaluations[kinds[-1]]))
+        elif areas := getattr(metric, 'images', None):
+            evaluations['label_maps'] = _label_maps(areas, classes_of(dataset))
+            if not is_sharded(unwrapped(runner)):  # which all processes would have to run
+                pictures = list(_labelled(runner, dataset, areas, evaluations['label_maps'], palette))
+    values = {name: float(score) for name, score in scores.items()}
+    return Found(values, per_class, evaluations, pictures)
+
+
+def save_evaluated(
+    found: Found, work_dir: Path, iteration: int = 0, monitored: str = '', higher: bool = True
+) -> Evaluated:
+    """Into a run's folder, in place of an earlier validation."""
+    folder = work_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for kind, evaluation in found.evaluations.items():
+        files[kind] = f'{kind}.npz'
+        save_evaluation(evaluation, folder / files[kind])
+    write_whole(folder / PICTURES, json.dumps([asdict(picture) for picture in found.pictures]))
+    images = max((len(one.images) for one in found.evaluations.values()), default=0)
+    return Evaluated(iteration, found.scores, monitored, higher, found.per_class, files, images)
+
+
+def read_pictures(work_dir: Path) -> list[Picture]:
+    """Of a run's folder; none, where it has none."""
+    file = work_dir / FOLDER / PICTURES
+    return [Picture(**one) for one in json.loads(file.read_text())] if file.is_file() else []
+
+
+def spread_by_worth(worth: np.ndarray, counts: np.ndarray) -> list[tuple[str, int]]:
+    """The best, middle and worst images, each once; of images alike in that, those with more to find.
+
+    Args:
+        worth: (I,), of the predictions, from 0 to 1.
+        counts: (I,), objects or classes; an image without any is no example.
+    """
+    order = [int(index) for index in np.lexsort((-counts, -worth)) if counts[index]]
+    count = min(EACH, -(-len(order) // 3))
+    middle = max((len(order) - count) // 2, 0)
+    groups = {'best': order[:count], 'middle': order[middle : middle + count], 'worst': order[-count:][::-1]}
+    seen: set[int] = set()
+    found = []
+    for group, members in groups.items():
+        found += [(group, index) for index in members if index not in seen]
+        seen |= set(members)
+    return found
+
+
+def _detected(metric: Any, dataset: Any, evaluation: Any) -> Iterator[Picture]:
+    api, worth = metric._coco_api, evaluation.image_scores()
+    paths = {
+        info['img_id']: info['img_path']
+        for leaf in leaf_datasets(dataset)
+        for info in (leaf.get_data_info(index) for index in range(len(leaf)))
+    }
+    by_image = {predicted['img_id']: predicted for predicted in metric.predictions}
+    labels = {category: label for label, category in enumerate(metric.cat_ids)}
+    for group, index in spread_by_worth(worth, evaluation.objects.sum(1)):
+        image_id = metric.img_ids[index]
+        try:
+            image, scale = open_picture(paths[image_id])
+        except (OSError, KeyError):  # of another place, as behind a file client
+            continue
+        objects = [
+            one for one in api.imgToAnns[image_id] if one['category_id'] in labels and not one.get('iscrowd')
+        ]
+        masked = evaluation.kind == 'segm'
+        boxes = np.array([one['bbox'] for one in objects], dtype=float).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        truth = shapes(
+            boxes,
+            [labels[one['category_id']] for one in objects],
+            scale,
+            masks=[api.annToRLE(one) for one in objects] if masked else None,
+        )
+        predicted = by_image[image_id]
+        sure = np.flatnonzero(predicted['scores'] >= evaluation.best_threshold)
+        prediction = shapes(
+            predicted['bboxes'][sure],
+            predicted['labels'][sure],
+            scale,
+            predicted['scores'][sure],
+            [predicted['masks'][number] for number in sure] if masked else None,
+        )
+        yield Picture(
+            evaluation.images[index],
+            group,
+            float(worth[index]),
+            *image.size,
+            jpeg(image),
+            [asdict(one) for one in truth],
+            [asdict(one) for one in prediction],
+        )
+
+
+def _label_maps(areas: Sequence[Any], classes: Sequence[str]) -> LabelMapEvaluation:
+    names = [Path(one.name).name for one in areas]
+    return evaluate_label_maps(names, (one.confusion(len(classes)) for one in areas), classes)
+
+
+def _labelled(
+    runner: Runner, dataset: Any, areas: Sequence[Any], evaluation: Any, palette: Sequence[Sequence[int]]
+) -> Iterator[Picture]:
+    """The metric keeps areas, and no label maps: the few are predicted once more."""
+    model, worth = unwrapped(runner), evaluation.image_scores()
+    indices = {}
+    for index in range(len(dataset)):
+        indices[dataset.get_data_info(index)['img_path']] = index
+    present = (evaluation.labelled > 0).sum(1)
+    for group, number in spread_by_worth(worth, present):
+        name = areas[number].name
+        try:
+            image, _ = open_picture(name)
+            item = dataset[indices[name]]
+        except (OSError, KeyError):
+            continue
+        with in_mode(model, training=False), torch.no_grad():
+            batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
+            sample = model.test_step(batch)[0].cpu()
+        truth, prediction = (
+            label_png(sample.get(key).data.squeeze(0).numpy(), image.size, palette)
+            for key in ('gt_sem_seg', 'pred_sem_seg')
+        )
+        yield Picture(
+            evaluation.images[number],
+            group,
+            float(worth[number]),
+            *image.size,
+            jpeg(image),
+            truth,
+            prediction,
+        )

@@ -1,0 +1,176 @@
+"""`report.html`: the facts of a run as one file that needs no other, on a screen, on a phone and in print."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from .. import __version__
+from ..analysis.files import load_evaluation
+from ..show.curves import run_curves
+from ..show.scores import number, score_names
+from . import details
+from .charts import Chart, chart_js, line, svg
+from .evaluate import read_pictures
+from .facts import FOLDER, RunFacts, write_whole
+from .verdict import headline_score, verdict
+
+CHART_JS = 'chart.umd.min.js'
+SECTIONS = [
+    ('curves', 'Curves'),
+    ('time', 'Time'),
+    ('scores', 'Scores'),
+    ('classes', 'Classes'),
+    ('precision', 'Precision'),
+    ('confusion', 'Confusion'),
+    ('errors', 'Errors'),
+    ('images', 'Images'),
+    ('data', 'Data'),
+    ('weights', 'Weights'),
+    ('model', 'Model'),
+    ('run', 'Run'),
+    ('recipe', 'Recipe'),
+    ('repeat', 'Repeat'),
+]
+OF_TRAININGS, OF_DETECTORS = ('curves', 'recipe'), ('precision', 'errors')
+
+
+def write_page(facts: RunFacts, work_dir: Path, file: Path) -> None:
+    """Write the page of a run, in place of an earlier one."""
+    write_whole(file, page_text(facts, work_dir))
+
+
+def page_text(facts: RunFacts, work_dir: Path) -> str:
+    """The page of a run whose work dir this is."""
+    evaluated = facts.evaluated
+    evaluations = {
+        kind: load_evaluation(work_dir / FOLDER / name)
+        for kind, name in (evaluated.files if evaluated else {}).items()
+        if (work_dir / FOLDER / name).is_file()
+    }
+    curves = run_curves(work_dir) if facts.trains else {}
+    return render(
+        'run.html',
+        facts=facts,
+        title=facts.name,
+        verdict=verdict(facts),
+        tiles=list(_tiles(facts)),
+        curves=list(_curve_charts(curves)),
+        findings=details.findings_by_section(facts.findings),
+        time_chart=details.time_chart(facts.seconds),
+        score_rows=_score_rows(evaluated.scores) if evaluated else [],
+        size_chart=details.size_chart(evaluated.scores) if evaluated else None,
+        class_tables=list(details.class_tables(facts, evaluations)),
+        precision_charts=list(details.precision_charts(evaluations, facts)),
+        confusion=details.confusion(evaluations, facts),
+        errors=list(details.error_splits(evaluations)),
+        pictures=read_pictures(work_dir) if evaluated else [],
+        data_charts=list(details.data_charts(facts)),
+        costs=details.cost_rows(facts),
+        sections=[(id, name) for id, name in SECTIONS if _has(facts, id)],
+        clock=clock,
+        duration=duration,
+        number=number,
+    )
+
+
+def render(template: str, **context: Any) -> str:
+    """A template of this folder, with Chart.js, the style and the script in it."""
+    environment = Environment(
+        loader=PackageLoader('vitdense.report', 'page'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= dict(chart_js=_chart_json, svg=svg, version=__version__)
+    own = files('vitdense.report') / 'page'
+    library = (own / CHART_JS).read_text(encoding='utf-8').partition('\n//# sourceMappingURL')[0]
+    script, style = ((own / name).read_text(encoding='utf-8') for name in ('page.js', 'page.css'))
+    return environment.get_template(template).render(library=library, script=script, style=style, **context)
+
+
+def _chart_json(chart: Chart) -> str:
+    """For a script element, which no text in it may end."""
+    return json.dumps(chart_js(chart), separators=(',', ':')).replace('<', '\\u003c')
+
+
+def clock(seconds: float) -> str:
+    """A moment, with the time zone of this machine."""
+    return time.strftime('%Y-%m-%d %H:%M %Z', time.localtime(seconds))
+
+
+def duration(seconds: float) -> str:
+    """Such as 0:03:20."""
+    return f'{seconds:.1f} s' if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def _has(facts: RunFacts, section: str) -> bool:
+    return not (
+        (section in OF_TRAININGS and not facts.trains) or (section in OF_DETECTORS and facts.is_segmentor)
+    )
+
+
+def _tiles(facts: RunFacts) -> Iterator[tuple[str, str, str]]:
+    """Label, value, and a remark."""
+    lines = dict(facts.lines)
+    if score := headline_score(facts):
+        name, value = score
+        evaluated = facts.evaluated
+        when = f'after iteration {evaluated.iteration}' if evaluated and facts.trains else 'of this test'
+        yield name, number(value), f'{when}, {evaluated.images if evaluated else 0} images'
+    if facts.trains:
+        yield 'iterations', f'{facts.iteration}', f'of {facts.total}'
+    yield (
+        'time',
+        duration(sum(facts.seconds.values())),
+        'on ' + lines.get('device', facts.device).partition(' (')[0],
+    )
+    if facts.costs:
+        parameters, adds = (sum(cost[i] for cost in facts.costs.values()) for i in (0, 1))
+        size = ' × '.join(map(str, facts.size))
+        yield 'parameters', f'{parameters / 1e6:.1f} M', f'{adds / 1e9:.2f} G multiply-adds at {size}'
+    if facts.latency:
+        yield (
+            'latency',
+            f'{1000 * facts.latency:.0f} ms',
+            f'one image of {" × ".join(map(str, facts.size))}, here',
+        )
+
+
+def _curve_charts(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Iterator[Chart]:
+    units = {'loss': 'loss', 'learning rate': 'learning rate', 'validation score': 'score'}
+    for part in ('validation score', 'loss', 'learning rate'):
+        if found := curves.get(part):
+            series = tuple(
+                line(
+                    'all losses' if name == 'sum' else name, dict(values), '#333333' if name == 'sum' else ''
+                )
+                for name, values in found.items()
+                if values
+            )
+            least = min(value for one in series for value in one.y)
+            yield Chart(
+                part.replace(' ', '-'),
+                'lines',
+                {'loss': 'Losses', 'learning rate': 'Learning rate', 'validation score': 'Validation scores'}[
+                    part
+                ],
+                'iteration',
+                units[part],
+                series,
+                height=0.32 if part == 'learning rate' else 0.5,
+                y_range=None
+                if least < 0
+                else (0, 1.05 * max(value for one in series for value in one.y) or 1),
+            )
+
+
+def _score_rows(scores: Mapping[str, float]) -> list[tuple[str, str]]:
+    names = score_names(scores)
+    return [(names[name], number(value)) for name, value in scores.items()]

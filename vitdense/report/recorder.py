@@ -1,0 +1,335 @@
+"""Notes what a run does, and writes its page: at the start, at validations, at the end, and in between."""
+
+import copy
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from rich.console import Console
+
+from ..compat import is_sharded
+from ..complexity import model_cost
+from ..config.description import Undescribable, describe
+from ..config.read import load_config
+from ..config.sources import config_sources
+from ..config.text import changed_entries, flat_entries
+from ..config.tree import innermost, name_of
+from ..console import display_path, say
+from ..data.dataset import classes_of
+from ..engine.checkpoints import description_of
+from ..engine.processes import unwrapped
+from ..engine.resume import final_iteration
+from ..engine.work_dir import trained_model
+from ..errors import NotFinite, PreflightPassed, Stopped, UserError
+from ..mmengine_internals import is_resuming
+from ..model_state import in_mode
+from ..show.colours import palette_of
+from ..show.pictures import averaged
+from ..show.preamble import preamble
+from .data_facts import data_facts
+from .evaluate import evaluate, save_evaluated
+from .facts import PAGE, RunFacts, read_facts, write_facts
+from .page import write_page
+
+SHARE = 0.01  # of a run's time that its page may take between two validations
+LATENCIES = 5  # runs of one image, whose median is shown
+
+
+class ReportHook(Hook):
+    """`report.html` of a run; a page that cannot be written is a warning, and never ends a run.
+
+    Args:
+        console: for the warning.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.facts: RunFacts | None = None
+        self.before: Mapping[str, float] = {}  # seconds of earlier sessions
+        self.warned = False
+        self.took = 0.0  # to write the page the last time, in seconds
+        self.written = time.monotonic()
+
+    def before_train(self, runner: Runner) -> None:
+        if not is_main_process():  # whose `facts` stay None
+            return
+        with self._tried(runner):
+            facts = self.facts = self._facts(runner, training=True)
+            if is_resuming(runner):
+                self._continue(runner, facts)
+            _describe(runner, facts, runner.val_dataloader or runner.train_dataloader)
+            facts.data = {'train': data_facts(runner.train_dataloader.dataset)}
+            if runner.val_dataloader:
+                facts.data['val'] = data_facts(runner.val_dataloader.dataset)
+            self._write(runner)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        if self.facts is not None and time.monotonic() - self.written > self.took / SHARE:
+            self.facts.iteration = runner.iter + 1
+            with self._tried(runner):
+                self._write(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
+        if self.facts is None:  # a validation alone
+            return
+        self.facts.iteration = runner.iter
+        with self._tried(runner):
+            self._note_validation(runner, metrics or {})
+            self._write(runner)
+
+    def before_test(self, runner: Runner) -> None:
+        if not is_main_process():
+            return
+        with self._tried(runner):
+            self.facts = self._facts(runner, training=False)
+            _describe(runner, self.facts, runner.test_dataloader)
+            self.facts.data = {'val': data_facts(runner.test_dataloader.dataset)}
+
+    def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
+        if self.facts is None:
+            return
+        with self._tried(runner):
+            dataset = runner.test_dataloader.dataset
+            if metrics:
+                found = evaluate(runner, runner.test_evaluator, dataset, metrics, self.facts.palette)
+                monitored = next(iter(metrics))
+                self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, monitored)
+            self._measure(runner, dataset)
+
+    @contextmanager
+    def recording(self, runner: Runner) -> Iterator[None]:
+        """While the run runs: its page says how it ended."""
+        try:
+            yield
+        except PreflightPassed:
+            raise
+        except BaseException as error:
+            with self._tried(runner):
+                self._end(runner, error)
+            raise
+        with self._tried(runner):
+            self._end(runner, None)
+
+    def _facts(self, runner: Runner, training: bool) -> RunFacts:
+        described = description_of(runner, {})
+        dataset = (runner.train_dataloader if training else runner.test_dataloader).dataset
+        facts = RunFacts(
+            name=described['name'],
+            config=display_path(runner.cfg.filename or ''),
+            command=_command(),
+            started=time.time(),
+            trains=training,
+            lines=[[label, text] for label, text in preamble(runner, training)],
+            findings=[[one.label, one.text, one.level.value] for one in getattr(runner, 'findings', ())],
+            classes=classes_of(dataset),
+            palette=[list(colour) for colour in palette_of(dataset)],
+            changes=_changes(runner),
+            sources=config_sources(runner.cfg.filename or ''),
+            settings=flat_entries(described['config'] or {}),
+            versions=described['versions'],
+            seed=runner.seed,
+        )
+        if training:
+            facts.iteration, facts.total = runner.iter, final_iteration(runner)
+            if isinstance(runner.train_loop, EpochBasedTrainLoop):
+                facts.epochs = runner.max_epochs
+            facts.recipe = _recipe(runner)
+        return facts
+
+    def _continue(self, runner: Runner, facts: RunFacts) -> None:
+        """With what the sessions before have noted, up to where this one was resumed."""
+        try:
+            earlier = read_facts(Path(runner.work_dir))
+        except UserError:  # resumed into another folder, or of an earlier version
+            return
+        at = runner.iter
+        self.before = earlier.seconds
+        facts.started, facts.latency = earlier.started, earlier.latency
+        facts.events = [event for event in earlier.events if event[0] <= at]
+        facts.validations = [one for one in earlier.validations if one[0] <= at]
+        if earlier.evaluated and earlier.evaluated.iteration <= at:
+            facts.evaluated = earlier.evaluated
+        facts.event('resumed')
+
+    def _note_validation(self, runner: Runner, metrics: Mapping[str, float]) -> None:
+        facts = self.facts
+        assert facts is not None
+        if not metrics:
+            return
+        dataset = runner.val_dataloader.dataset
+        monitored, higher = _monitored(runner, metrics)
+        score = float(metrics[monitored])
+        facts.validations.append([runner.iter, score])
+        best = facts.evaluated
+        if best and best.monitored == monitored:
+            known = best.scores[monitored]
+            if not (score > known if higher else score < known):
+                return
+        with averaged(runner):
+            found = evaluate(runner, runner.val_evaluator, dataset, metrics, facts.palette)
+            if not facts.latency:
+                self._measure(runner, dataset)
+        facts.evaluated = save_evaluated(found, Path(runner.work_dir), runner.iter, monitored, higher)
+
+    def _measure(self, runner: Runner, dataset: Any) -> None:
+        assert self.facts is not None
+        if is_sharded(unwrapped(runner)):  # which all processes would have to run
+            return
+        model, item = unwrapped(runner), dataset[0]
+        times = []
+        with in_mode(model, training=False), torch.no_grad():
+            for _ in range(LATENCIES + 1):
+                began = time.perf_counter()
+                model.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                times.append(time.perf_counter() - began)
+        self.facts.latency = median(times[1:])
+
+    def _end(self, runner: Runner, error: BaseException | None) -> None:
+        facts = self.facts
+        if facts is None:
+            return
+        if facts.trains:
+            facts.iteration = runner.iter
+        if error is None:
+            facts.state = 'finished'
+            if facts.trains and runner.iter < facts.total:
+                facts.reason = f'ended after iteration {runner.iter} of {facts.total}'
+        elif isinstance(error, Stopped):
+            facts.state, facts.reason = 'stopped', f'{error}'
+        elif isinstance(error, (KeyboardInterrupt, SystemExit)):
+            facts.state, facts.reason = 'stopped', 'at once, by a second signal'
+        else:
+            facts.state = 'failed'
+            name = '' if isinstance(error, (UserError, NotFinite)) else f'{type(error).__name__}: '
+            facts.reason = name + str(error)
+        self._write(runner)
+
+    def _write(self, runner: Runner) -> None:
+        facts, folder = self.facts, Path(runner.work_dir)
+        assert facts is not None
+        began = time.monotonic()
+        now = runner.stopwatch.seconds()
+        facts.seconds = {part: seconds + self.before.get(part, 0.0) for part, seconds in now.items()}
+        pause = began - self.written  # the next one is expected after the longest of what was and what may be
+        facts.pause = max(facts.pause if facts.written else 0.0, pause, self.took / SHARE)
+        facts.written = time.time()
+        if facts.trains:
+            try:
+                facts.checkpoint = display_path(trained_model(folder))
+            except UserError:
+                facts.checkpoint = ''
+        else:
+            facts.checkpoint = display_path(runner.cfg.load_from or '')
+        write_facts(facts, folder)
+        write_page(facts, folder, folder / PAGE)
+        self.written = time.monotonic()
+        self.took = self.written - began
+
+    @contextmanager
+    def _tried(self, runner: Runner) -> Iterator[None]:
+        """Whatever fails inside, the run goes on."""
+        try:
+            yield
+        except Exception as error:
+            runner.logger.error('The page of the run cannot be written', exc_info=True)
+            if not self.warned:
+                self.warned = True
+                reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+                where = display_path(runner.logger.log_file)
+                say(
+                    self.console, 'report', f'warning: not written: {reason} (traceback in {where})', 'yellow'
+                )
+
+
+def _describe(runner: Runner, facts: RunFacts, loader: Any) -> None:
+    """What the model costs for an image of the size that it gets."""
+    cfg = runner.cfg
+    facts.device = next(iter(unwrapped(runner).parameters())).device.type
+    height, width = loader.dataset[0]['inputs'].shape[-2:]
+    facts.size = [height, width]
+    own = Config(
+        dict(model=copy.deepcopy(cfg.model), default_scope=cfg.get('default_scope')), filename=cfg.filename
+    )
+    with suppress(UserError):  # a model of parts that cannot be counted
+        costs = model_cost(own, (height, width))
+        facts.costs = {part: [cost.parameters, cost.multiply_adds] for part, cost in costs.items()}
+
+
+def _monitored(runner: Runner, metrics: Mapping[str, float]) -> tuple[str, bool]:
+    """The score by which the best checkpoint is chosen, or else the first; whether more of it is better."""
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best:
+            for key in hook.key_indicators:
+                if key in metrics:
+                    return key, hook.is_better_than[key](1, 0)
+    return next(iter(metrics)), True
+
+
+def _recipe(runner: Runner) -> list[list[str]]:
+    """What a training does with its data and its optimizer, by name."""
+    cfg = runner.cfg
+    found = [
+        ['optimizer', f'{name_of(cfg.optim_wrapper.optimizer)}, {_arguments(cfg.optim_wrapper.optimizer)}']
+    ]
+    if clip := cfg.optim_wrapper.get('clip_grad'):
+        found.append(['gradients', f'clipped: {_arguments(clip)}'])
+    if own := (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys'):
+        found.append(
+            ['own rates', '; '.join(f'{part}: {_arguments(values)}' for part, values in own.items())]
+        )
+    schedulers = cfg.get('param_scheduler') or []
+    for one in schedulers if isinstance(schedulers, list) else [schedulers]:
+        found.append(['schedule', f'{name_of(one)}, {_arguments(one)}'])
+    found += [
+        ['augmentation', f'{name_of(step)}{_in_brackets(step)}']
+        for step in innermost(copy.deepcopy(cfg.train_dataloader))[1].get('pipeline') or ()
+    ]
+    found += [['hook', f'{name_of(hook)}{_in_brackets(hook)}'] for hook in cfg.get('custom_hooks') or ()]
+    return found
+
+
+def _arguments(part: Mapping[str, Any]) -> str:
+    return ', '.join(f'{key} {_short(value)}' for key, value in part.items() if key != 'type')
+
+
+def _in_brackets(part: Mapping[str, Any]) -> str:
+    inside = _arguments(part)
+    return f' ({inside})' if inside else ''
+
+
+def _short(value: Any) -> str:
+    text = f'{value:g}' if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f'{text[:57]}…'
+
+
+def _changes(runner: Runner) -> list[str]:
+    """What the command line made of the config's file."""
+    file = Path(runner.cfg.filename or '')
+    if not file.is_file():
+        return []
+    with suppress(Undescribable):  # such as a config that holds an object
+        return sorted(changed_entries(describe(load_config(str(file))), describe(runner.cfg)))
+    return []
+
+
+def _command() -> str:
+    """As it was typed, on one line."""
+    program, *arguments = sys.argv
+    start = program.split() if program.startswith('vitdense ') else ['python', display_path(program)]
+    return shlex.join([*start, *arguments])
