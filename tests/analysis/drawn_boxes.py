@@ -36,7 +36,7 @@ def box_object(image, category, left, top, right, bottom, iscrowd=0):
 
 
 def prediction(image, rows):
-    """What CocoMetric keeps of an image. Rows are left, top, right, bottom, score, label; masks fill boxes."""
+    """What CocoMetric keeps of an image. Rows: left, top, right, bottom, score, label; masks fill boxes."""
     boxes = np.array([row[:4] for row in rows], dtype=np.float32).reshape(-1, 4)
     masks = np.zeros((HEIGHT, WIDTH, len(rows)), dtype=np.uint8, order='F')
     for index, (left, top, right, bottom) in enumerate(boxes.round().astype(int)):

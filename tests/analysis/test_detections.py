@@ -1,14 +1,16 @@
 """The numbers are COCOeval's own, and count images as often as they weigh."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
 from drawn_boxes import as_coco, box_object, coco_precision, evaluate, prediction, random_case
 
 from vitdense.analysis.confusion import _one_to_one, detection_confusion
-from vitdense.analysis.detections import IOUS
+from vitdense.analysis.detections import IOUS, evaluate_detections
 from vitdense.analysis.errors import KINDS, find_errors, split_errors
+from vitdense.data.coco_metric import TotalCocoMetric
 
 kinds = pytest.mark.parametrize('kind', ['bbox', 'segm'])
 seeds = pytest.mark.parametrize('seed', range(4))
@@ -31,6 +33,32 @@ def test_average_precision_and_curves_are_cocoevals(kind, seed):
     assert 0.05 < evaluation.score() < 0.95
     for index, iou in enumerate(IOUS):
         np.testing.assert_allclose(evaluation.precision_recall(iou)[1], precision[index].T, atol=1e-12)
+
+
+@kinds
+def test_what_a_metric_of_mmdetection_kept_is_evaluated(tmp_path, kind):
+    # in rising order, as COCOeval has the classes: CocoMetric names them in the order of the file
+    truth, predictions, cat_ids, _ = random_case(0, cat_ids=(3, 5, 7, 9))
+    for annotation in truth.dataset['annotations']:
+        if annotation['iscrowd']:  # bytes cannot be written
+            annotation['segmentation']['counts'] = annotation['segmentation']['counts'].decode()
+    (tmp_path / 'truth.json').write_text(json.dumps(truth.dataset))
+    metric = TotalCocoMetric(str(tmp_path / 'truth.json'), metric=kind)
+    metric.dataset_meta = dict(classes=[f'c{category}' for category in cat_ids])
+    metric.results = [(dict(width=80, height=64), each) for each in predictions]
+    scores = metric.compute_metrics(metric.results)
+    evaluation = evaluate_detections(
+        metric._coco_api, predictions, metric.cat_ids, metric.img_ids, metric.dataset_meta['classes'], kind
+    )
+    assert evaluation.score() == pytest.approx(scores[f'{kind}_mAP'], abs=5e-4)  # it rounds
+    aps = np.nanmean(evaluation.average_precision()[:-1], axis=1)
+    assert aps == pytest.approx([row['AP'] for row in metric.per_class[kind].values()][:-1], abs=6e-4)
+
+
+def test_classes_are_told_apart_in_any_order_of_their_ids():
+    objects = [box_object(1, category, 0, 0, 10, 10) for category in (9, 1)]
+    case = (as_coco([1], objects, [9, 1]), [prediction(1, [[0, 0, 10, 10, 0.5, 0]])], [9, 1], [1])
+    assert evaluate(case).average_precision()[:, 0] == pytest.approx([1, 0])
 
 
 @kinds

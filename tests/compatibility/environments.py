@@ -34,7 +34,7 @@ COLUMNS = {
 
 # MMEngine 0.10.7 imports setuptools' `pkg_resources`, which 81 has no more
 ORIGINALS = ['mmengine==0.10.7', 'mmdet==3.3.0', 'mmsegmentation==1.2.2', 'ftfy', 'regex', 'setuptools<81']
-BESIDE = ['safetensors', 'timm', 'rich', 'matplotlib', 'psutil', 'pycocotools']
+BESIDE = ['safetensors', 'timm', 'rich', 'matplotlib', 'psutil', 'pycocotools', 'torchmetrics']
 NUMPY_1 = ['numpy==1.26.4', 'opencv-python<4.12']  # newer OpenCV needs NumPy 2
 
 

@@ -38,11 +38,14 @@ class Ranking:
         label, matched, ignored = label[order], matched[order], ignored[order]
         self.shape = (classes, matched.shape[1])
         self.image, self.object_label, self.object_image = image[order], object_label, object_image
-        self.class_start = np.searchsorted(label, np.arange(classes))
         # a group is a class at an IoU threshold
         self.hits, self.group = self._by_group(matched & ~ignored, label)
         self.skips, skip_group = self._by_group(ignored, label)
-        self.group_start = np.searchsorted(self.group, np.arange(classes * self.shape[1] + 1))
+        self.hit_label = self.group // self.shape[1]
+        self.class_start = np.searchsorted(label, np.arange(classes))[self.hit_label]
+        self.group_edges = np.searchsorted(self.group, np.arange(classes * self.shape[1] + 1))
+        self.group_start = self.group_edges[self.group]
+        self.used_groups = np.unique(self.group)
         key = skip_group * len(label) + self.skips
         self.skips_before = np.searchsorted(key, self.group * len(label) + self.hits)
         self.skips_start = np.searchsorted(skip_group, self.group)
@@ -64,18 +67,17 @@ class Ranking:
         counted, skipped, found = (
             _sums(part) for part in (weight, weight[self.skips], weight[self.hits])
         )  # each with the sum of none first
-        label = self.group // self.shape[1]
-        true = found[1:] - found[self.group_start[self.group]]
+        true = found[1:] - found[self.group_start]
         false_and_true = (
             counted[self.hits + 1]
-            - counted[self.class_start[label]]
+            - counted[self.class_start]
             - (skipped[self.skips_before] - skipped[self.skips_start])
         )
         precision = true / (false_and_true + np.spacing(1))
         objects = self.objects(weights)
-        recall = true / np.where(objects > 0, objects, 1)[label]
-        for group in np.unique(self.group):
-            part = precision[self.group_start[group] : self.group_start[group + 1]]
+        recall = true / np.where(objects > 0, objects, 1)[self.hit_label]
+        for group in self.used_groups:
+            part = precision[self.group_edges[group] : self.group_edges[group + 1]]
             part[:] = np.maximum.accumulate(part[::-1])[::-1]
         return recall, precision
 
@@ -83,8 +85,8 @@ class Ranking:
         """(C, T) mean of the precision at 101 recalls; NaN for a class without objects."""
         recall, precision = self.curves(weights)
         reached = np.searchsorted(RECALLS, recall, side='right')
-        before = np.concatenate([[0], reached[:-1]]) if len(reached) else reached
-        before[self.group_start[np.unique(self.group)]] = 0
+        before = np.concatenate([[0], reached])[:-1]
+        before[self.group_edges[self.used_groups]] = 0
         sums = np.bincount(self.group, precision * (reached - before), minlength=np.prod(self.shape))
         average = sums.reshape(self.shape) / len(RECALLS)
         average[self.objects(weights) == 0] = np.nan
@@ -96,7 +98,7 @@ class Ranking:
         table = np.zeros((self.shape[0], len(RECALLS)))
         for label, row in enumerate(table):
             group = label * self.shape[1] + threshold
-            part = slice(self.group_start[group], self.group_start[group + 1])
+            part = slice(self.group_edges[group], self.group_edges[group + 1])
             row[:] = np.append(precision[part], 0)[np.searchsorted(recall[part], RECALLS)]
         table[self.objects() == 0] = np.nan
         return table
