@@ -156,3 +156,27 @@ def test_format_only_writes_and_has_no_scores(truth, tmp_path):
     assert scores(made, [[10, 10, 30, 30]], ['bbox']) == {}
     assert made.per_class == {}
     assert len(json.loads((tmp_path / 'mine.bbox.json').read_text())) == 2
+
+
+def test_a_class_has_its_own_ap_whatever_the_order_of_the_ids(tmp_path):
+    """MMDetection's metric swaps the classes of a file with falling ids."""
+    names = {7: 'boat', 3: 'fish', 5: 'house'}
+    objects = [
+        dict(id=number, image_id=1, category_id=category, bbox=[20 * number, 0, 10, 10], area=100, iscrowd=0)
+        for number, category in enumerate(names, 1)
+    ]
+    whole = dict(
+        images=[dict(id=1, file_name='1.png', width=80, height=64)],
+        annotations=objects,
+        categories=[dict(id=category, name=name) for category, name in names.items()],
+    )
+    (tmp_path / 'truth.json').write_text(json.dumps(whole))
+    made = TotalCocoMetric(str(tmp_path / 'truth.json'), metric='bbox', classwise=True)
+    made.dataset_meta = dict(classes=tuple(names.values()))
+    corners = torch.tensor([[20.0, 0.0, 30.0, 10.0]])  # the boat alone is found
+    found = dict(bboxes=corners, scores=torch.ones(1), labels=torch.zeros(1).int())
+    made.process({}, [dict(img_id=1, ori_shape=(64, 80), pred_instances=found)])
+    scored = made.evaluate(1)
+    assert {name: row['AP'] for name, row in made.per_class['bbox'].items()} == dict(boat=1, fish=0, house=0)
+    assert scored['coco/boat_precision'] == 1
+    assert scored['coco/fish_precision'] == 0

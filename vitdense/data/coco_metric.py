@@ -17,6 +17,8 @@ class TotalCocoMetric(CocoMetric):
       says 0, or −1 where there is nothing to detect.
     - pycocotools takes the annotation id 0 for 'no match', and a detection that hits it for a false one. Here
       the annotations are numbered anew from 1.
+    - MMDetection gives the APs of classes to others where the categories of the file are not in the order of
+      their ids. Here they are those of their classes.
     - pycocotools reads `iscrowd`, which many exports lack, after the whole evaluation. Here it is 0 then.
 
     Attributes:
@@ -56,7 +58,7 @@ class TotalCocoMetric(CocoMetric):
         try:
             for metric in metrics:  # one at a time: the APs of a class have no name of their metric
                 self.metrics = [metric]
-                found = super().compute_metrics(results)
+                found = self._renamed(super().compute_metrics(results))
                 if metric in ('bbox', 'segm') and found:
                     self.per_class[metric] = self._per_class(found, detections)
                 for name, score in found.items():
@@ -64,6 +66,17 @@ class TotalCocoMetric(CocoMetric):
         finally:
             self.metrics, self.classwise = metrics, classwise
         return scores | (of_classes if classwise else {})
+
+    def _renamed(self, scores: dict[str, float]) -> dict[str, float]:
+        """The APs of classes by the names of theirs: pycocotools has them in the order of the ids."""
+        names = [self._coco_api.cats[category]['name'] for category in self.cat_ids]
+        by_id = [self._coco_api.cats[category]['name'] for category in sorted(self.cat_ids)]
+        own = {
+            f'{right}_precision': scores[f'{said}_precision']
+            for said, right in zip(names, by_id, strict=True)
+            if f'{said}_precision' in scores
+        }
+        return {name: own.get(name, score) for name, score in scores.items()}
 
     def _per_class(self, scores: dict[str, float], detections: Counter[int]) -> dict[str, dict[str, float]]:
         images = set(self.img_ids)

@@ -10,14 +10,8 @@ import torch
 
 from ..mmengine_internals import optim_wrappers
 
-DATA, FORWARD, BACKWARD, STEP, EVALUATION, OTHER = (
-    'data',
-    'forward',
-    'backward',
-    'step',
-    'evaluation',
-    'other',
-)
+DATA, FORWARD, BACKWARD, STEP, EVALUATION = 'data', 'forward', 'backward', 'step', 'evaluation'
+REPORT, OTHER = 'report', 'other'
 STEPS = (FORWARD, BACKWARD, STEP)
 SAMPLED = 20  # of so many iterations one, on a GPU, is waited for at each part
 
@@ -47,7 +41,7 @@ class Stopwatch:
     def __init__(self, waits: Callable[[], None] | None = None) -> None:
         self.running = OTHER
         self.since = time.perf_counter()
-        self.totals = dict.fromkeys((DATA, *STEPS, EVALUATION, OTHER), 0.0)
+        self.totals = dict.fromkeys((DATA, *STEPS, EVALUATION, REPORT, OTHER), 0.0)
         self.sampled = dict.fromkeys(STEPS, 0.0)
         self.waits = waits
         self.iterations = 0

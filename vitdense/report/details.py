@@ -40,6 +40,7 @@ PARTS = {
     'backward': 'backward',
     'step': 'optimizer step',
     'evaluation': 'validation',
+    'report': 'this page',
     'other': 'start, saving, rest',
 }
 ERRORS = {
@@ -100,7 +101,7 @@ def time_chart(seconds: Mapping[str, float]) -> Chart:
     total = sum(parts.values()) or 1
     names = tuple(f'{name} ({100 * value / total:.0f} %)' for name, value in parts.items())
     series = (Series('', tuple(round(value, 2) for value in parts.values()), colour=BLUE),)
-    return Chart('time', 'bars', 'Where the time went', 'seconds', '', series, names, 0.32)
+    return Chart('time', 'bars', 'Seconds of the run by part', 'seconds', '', series, names, 0.32)
 
 
 def size_chart(scores: Mapping[str, float]) -> Chart | None:

@@ -29,6 +29,7 @@ from ..data.dataset import classes_of
 from ..engine.checkpoints import description_of
 from ..engine.processes import unwrapped
 from ..engine.resume import final_iteration
+from ..engine.stopwatch import OTHER, REPORT
 from ..engine.work_dir import trained_model
 from ..errors import NotFinite, PreflightPassed, Stopped, UserError
 from ..mmengine_internals import is_resuming
@@ -243,7 +244,8 @@ class ReportHook(Hook):
 
     @contextmanager
     def _tried(self, runner: Runner) -> Iterator[None]:
-        """Whatever fails inside, the run goes on."""
+        """Whatever fails inside, the run goes on; the time is the page's."""
+        runner.stopwatch.switch(REPORT)
         try:
             yield
         except Exception as error:
@@ -255,6 +257,8 @@ class ReportHook(Hook):
                 say(
                     self.console, 'report', f'warning: not written: {reason} (traceback in {where})', 'yellow'
                 )
+        finally:
+            runner.stopwatch.switch(OTHER)
 
 
 def _describe(runner: Runner, facts: RunFacts, loader: Any) -> None:

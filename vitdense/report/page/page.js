@@ -2,8 +2,7 @@
 Chart.defaults.animation = false;
 Chart.defaults.maintainAspectRatio = false;
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-Chart.defaults.plugins.legend.labels.boxWidth = 14;
-Chart.defaults.plugins.legend.labels.boxHeight = 8;
+Object.assign(Chart.defaults.plugins.legend.labels, { usePointStyle: true, boxHeight: 7 });
 Chart.defaults.interaction = { mode: 'nearest', intersect: false };
 Chart.defaults.plugins.tooltip.callbacks.label = (item) => {
   const note = (item.dataset.notes || [])[item.dataIndex];
