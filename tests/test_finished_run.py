@@ -4,6 +4,8 @@ import json
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 
 import cv2
 import pytest
@@ -276,6 +278,12 @@ def test_weights_alone_cannot_be_resumed(again, call):
     torch.save(weights, again / 'weights.pth')
     said = refused(call('train', 'tiny.py', '--sample', '--resume', 'weights.pth', cwd=again))
     assert re.match(r'weights\.pth: holds weights, .*--resume', said)
+
+
+def test_a_checkpoint_alone_predicts_in_a_process_that_has_imported_nothing_else(trained):
+    script = "import vitdense; print(len(vitdense.load('work_dirs/tiny').classes))"
+    done = subprocess.run([sys.executable, '-c', script], cwd=trained[0], capture_output=True, text=True)
+    assert done.stdout.endswith('5\n'), done.stderr
 
 
 def test_a_checkpoint_alone_is_tested_and_predicts_what_is_scored(again, call, no_pictures):

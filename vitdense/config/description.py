@@ -180,7 +180,7 @@ def check_types(cfg: Config, parts: Iterable[Any] | None = None) -> None:
         UserError: something is not, or is not there.
     """
     scope = cfg.get('default_scope') or 'mmengine'
-    registered = _registered()
+    registered = set[int]()
     built: Any = {key: cfg[key] for key in cfg} if parts is None else list(parts)
     for node in dicts([dict(_scope_=scope), built]):
         own = node.get('_scope_', scope)
@@ -229,14 +229,16 @@ def is_known(name: Any, scope: str, registered: set[int] | None = None) -> bool:
     Args:
         name: of a class.
         scope: in which the name is looked up.
-        registered: of `_registered`, for many names.
+        registered: the identities of registered classes, for many names; what is missing is added.
     """
     if not isinstance(name, str) or not re.fullmatch(r'\w+(\.\w+)*', name):
         return False
     if '.' in name and not name.startswith(tuple(f'{package}.' for package in PACKAGES)):
         return False  # which a look at it would import
     found = kinds(name, scope)
-    registered = _registered() if registered is None else registered
+    registered = set() if registered is None else registered
+    if not {id(kind) for kind in found} <= registered:  # the look at a name may have imported its module
+        registered |= _registered()
     # the libraries look up, or evaluate, some names in `mmcv.ops`
     return name in ops.__all__ if not found else all(_is_harmless(kind, registered) for kind in found)
 
