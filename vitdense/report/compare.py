@@ -89,17 +89,24 @@ def compare_page(runs: Sequence[Run]) -> tuple[str, list[str]]:
     return text, sentences
 
 
-def sentence(difference: Difference, first: str, second: str, percent: bool) -> str:
-    """Such as: A is better than B by 1.8 points of score, 95 % interval 0.6 to 3.1 (5000 images)."""
+def sentence(difference: Difference, first: str, second: str, unit: str) -> str:
+    """Such as: A is better than B by 1.8 AP, 95 % interval 0.6 to 3.1, 5000 images.
+
+    Args:
+        difference: of the second's score less the first's, from 0 to 1.
+        first: name of a run.
+        second: name of the other.
+        unit: of the score in percent.
+    """
+    better, other = second, first
     low, high = difference.low, difference.high
     if difference.difference < 0:
-        first, second, low, high = second, first, -high, -low
-    unit = 'mIoU' if percent else 'AP'
+        better, other, low, high = other, better, -high, -low
     size = f'{100 * abs(difference.difference):.1f} {unit}'
     interval = f'95 % interval {100 * low:.1f} to {100 * high:.1f}, {difference.images} images'
     if low > 0:
-        return f'{first} is better than {second} by {size}, {interval}.'
-    return f'{first} has {size} more than {second}, which may be chance: {interval}.'
+        return f'{better} is better than {other} by {size}, {interval}.'
+    return f'{better} has {size} more than {other}, which may be chance: {interval}.'
 
 
 def _pairs(runs: Sequence[Run]) -> Iterator[Pair]:
@@ -116,8 +123,8 @@ def _pairs(runs: Sequence[Run]) -> Iterator[Pair]:
                 one.name, other.name, None, f'{one.name} and {other.name} cannot be compared: {error}.'
             )
             continue
-        percent = kinds[0] == 'label_maps'
-        yield Pair(one.name, other.name, found, sentence(found, one.name, other.name, percent))
+        unit = 'mIoU' if kinds[0] == 'label_maps' else 'AP'
+        yield Pair(one.name, other.name, found, sentence(found, one.name, other.name, unit))
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[tuple[str, list[str]]]:
