@@ -108,3 +108,22 @@ def optim_context(optim_wrapper: Any, model: nn.Module) -> AbstractContextManage
 def records_initialization(module: nn.Module) -> bool:
     """Whether MMEngine is initializing this module, and notes what set which parameter."""
     return hasattr(module, '_params_init_info')
+
+
+def vis_backends(visualizer: Any) -> list[Any]:
+    """What a visualizer writes to."""
+    return list(visualizer._vis_backends.values())
+
+
+def set_end(loop: Any, iterations: int | None = None, epochs: int | None = None) -> None:
+    """Let a training loop, which is running, end at another iteration or epoch than its config says."""
+    if iterations is not None:
+        loop._max_iters = iterations
+    if epochs is not None:
+        loop._max_epochs = epochs
+
+
+def end_epoch(loop: Any) -> None:
+    """As the end of MMEngine's `EpochBasedTrainLoop.run_epoch` does."""
+    loop.runner.call_hook('after_train_epoch')
+    loop._epoch += 1

@@ -1,6 +1,7 @@
 """What the commands share: arguments, a config prepared from them, and errors in one line."""
 
 import argparse
+import math
 import os
 import sys
 import warnings
@@ -133,6 +134,17 @@ def positive(text: str) -> int:
 def not_negative(text: str) -> int:
     """A whole number from 0."""
     return _integer(text, 0)
+
+
+def positive_number(text: str) -> float:
+    """A number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f'expected a number above 0, got {text}')
+    return number
 
 
 def _integer(text: str, least: int) -> int:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from ..errors import PreflightPassed, UserError
 from ..garbage import collected_later
-from .command import model_parser, not_negative, place_data, positive, prepare, read_data, run
+from .command import (
+    model_parser,
+    not_negative,
+    place_data,
+    positive,
+    positive_number,
+    prepare,
+    read_data,
+    run,
+)
 from .launch import join
 
 if TYPE_CHECKING:
@@ -64,6 +73,29 @@ def main() -> None:
     p.add_argument(
         '--dump-config', type=Path, metavar='FILE', help='with --data: write the config, and do not train'
     )
+    p.add_argument(
+        '--max-minutes',
+        type=positive_number,
+        metavar='M',
+        help='fit the schedule to a time, of the whole command, and end within it with a validation',
+    )
+    p.add_argument(
+        '--patience',
+        type=positive,
+        metavar='N',
+        help='end the run when N validations in a row have brought no better score',
+    )
+    p.add_argument(
+        '--ema', action='store_true', help='keep an average of the weights, and validate and save it'
+    )
+    p.add_argument(
+        '--log',
+        nargs='+',
+        choices=['tensorboard', 'wandb', 'mlflow'],
+        default=[],
+        metavar='TRACKER',
+        help='log to tensorboard, wandb or mlflow, too',
+    )
     p.add_argument('--preflight', action='store_true', help='check the run, and do not start it')
     run(_train, p)
 
@@ -73,19 +105,26 @@ def _train(args: argparse.Namespace) -> None:
         from mmengine.dist import is_main_process
 
         from ..config.settings import LOADERS
-        from ..console import make_console
+        from ..console import make_console, say
+        from ..engine.averaging import average_weights, averaged
+        from ..engine.best import keep_best
         from ..engine.faults import faults_as_errors
+        from ..engine.last_state import LastStateHook
+        from ..engine.patience import set_patience
         from ..engine.precision import check_precision, compile_parts
         from ..engine.processes import on_main_process, unsharded, unwrapped
         from ..engine.resume import resume_from
         from ..engine.stop import StopHook
+        from ..engine.time_limit import limit_time
         from ..engine.work_dir import new_work_dir, own_work_dir, record_config, resumed_run
         from ..memory import keep_freed_memory
         from ..preflight import PreflightHook
         from ..report.recorder import ReportHook
         from ..show.progress import ProgressHook
         from ..show.results import show_results, show_training_samples
+        from ..show.trackers import add_trackers, require_trackers, trackers_open
 
+        require_trackers(args.log)
         keep_freed_memory()
         data = read_data(args)
         cfg = prepare(args, LOADERS[:2], data)
@@ -120,6 +159,10 @@ def _train(args: argparse.Namespace) -> None:
     if is_main_process():
         record_config(folder, cfg.filename)
     cfg.work_dir = str(folder)
+    if args.patience and not cfg.get('val_dataloader'):
+        raise UserError('--patience counts validations, and the config has none')
+    keep_best(cfg)
+    add_trackers(cfg, [] if args.preflight else args.log)
 
     console = make_console()
     if data:
@@ -129,23 +172,30 @@ def _train(args: argparse.Namespace) -> None:
         compile_parts(unwrapped(runner))
     progress, stop, report = ProgressHook(console), StopHook(), ReportHook(console)
     samples = partial(show_training_samples, console=console) if not (args.sample or resume) else None
-    for hook in (progress, PreflightHook(console, args.preflight, samples), stop, report):
+    if args.ema and not average_weights(runner):
+        say(console, 'ema', "the config's own EMAHook stays")
+    if args.patience and (replaced := set_patience(runner, args.patience)):
+        say(console, 'patience', f'{args.patience} in place of {replaced}')
+    if args.max_minutes:
+        limit_time(runner, args.max_minutes)
+    for hook in (progress, PreflightHook(console, args.preflight, samples), LastStateHook(), stop, report):
         runner.register_hook(hook)
-    with (
-        contextlib.closing(progress),
-        report.recording(runner),
-        stop.listening(),
-        faults_as_errors(runner),
-    ):
-        try:
-            runner.train()
-        except PreflightPassed:
-            return
-    with unsharded(unwrapped(runner)):
-        if not is_main_process():
-            return
-        dataset = runner.val_dataloader.dataset if runner.val_dataloader else None
-        show_results(runner, console, dataset, trained=True)
+    with trackers_open(runner):
+        with (
+            contextlib.closing(progress),
+            report.recording(runner),
+            stop.listening(),
+            faults_as_errors(runner),
+        ):
+            try:
+                runner.train()
+            except PreflightPassed:
+                return
+        with unsharded(unwrapped(runner)), averaged(runner):
+            if not is_main_process():
+                return
+            dataset = runner.val_dataloader.dataset if runner.val_dataloader else None
+            show_results(runner, console, dataset, trained=True)
 
 
 def _dump_config(args: argparse.Namespace, cfg: 'Config', data: 'OwnData | None') -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
 
@@ -42,6 +42,25 @@ def resume_from(cfg: Config, checkpoint: Path) -> None:
             f'randomness.seed is {randomness["seed"]}'
         )
     cfg.randomness = dict(randomness, seed=saved)
+
+
+def refuse_without_options(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to resume without what the run was started with, and its checkpoint depends on.
+
+    Raises:
+        UserError: names the option.
+    """
+    if 'ema_state_dict' in checkpoint and not any(isinstance(hook, EMAHook) for hook in runner.hooks):
+        raise UserError(
+            'this run keeps an average of its weights, which its checkpoint has in their place: --resume '
+            'needs --ema, or the EMAHook of its config'
+        )
+    limited = checkpoint.get('meta', {}).get('time_limit')
+    if limited and not any(hasattr(hook, 'minutes') for hook in runner.hooks):
+        raise UserError(
+            f'this run was started with --max-minutes, and its schedule follows the time: --resume needs '
+            f'--max-minutes, of which it has had {limited["seconds"] / 60:.3g}'
+        )
 
 
 def iteration_by_epochs(runner: Runner) -> int:

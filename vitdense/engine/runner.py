@@ -36,7 +36,7 @@ from .checkpoints import SafeCheckpointHook, SafePoints, description_of
 from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
 from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
-from .resume import GradientHook, PositionHook
+from .resume import GradientHook, PositionHook, refuse_without_options
 from .stopwatch import Stopwatch
 
 
@@ -256,6 +256,8 @@ class VitdenseRunner(Runner):
         check_state(model, state, filename)
         if is_resuming(self) and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
             raise UserError(f'{filename}: holds weights, but no optimizer state and progress for --resume')
+        if is_resuming(self):
+            refuse_without_options(self, checkpoint)
         meta = checkpoint.get('meta', {})
         meta.pop('config', None)
         self.loaded_meta = meta

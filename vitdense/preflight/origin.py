@@ -14,6 +14,7 @@ from ..config.description import changed_from
 from ..config.text import differences
 from ..console import display_path, plural, spread
 from ..data.dataset import classes_of
+from ..engine.patience import PatienceHook
 from ..engine.processes import unwrapped
 from ..engine.resume import final_iteration, iteration_by_epochs
 from ..findings import Finding, Level, first_few
@@ -168,7 +169,8 @@ def resumable(runner: Runner) -> Iterator[Finding]:
         losses.append(f'the gradients of up to {counts - 1} accumulated batches')
     if any(isinstance(one, ReduceOnPlateauParamScheduler) for one in param_schedulers(runner)):
         losses.append('a validation score at the very iteration of a checkpoint, for ReduceOnPlateau')
-    if any(isinstance(hook, EarlyStoppingHook) for hook in runner.hooks):
+    stopping = [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
+    if any(not isinstance(hook, PatienceHook) for hook in stopping):
         losses.append("EarlyStoppingHook's best score and count")
     if losses:
         yield Finding('resume', f'would be without {"; ".join(losses)}', Level.WARNING)

@@ -1,14 +1,14 @@
 """The learning rate over a run, computed ahead, against the run's length."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import torch
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ..engine.resume import final_iteration, iteration_by_epochs
+from ..engine.rates import groups_ahead
+from ..engine.resume import final_iteration
+from ..engine.time_limit import time_limit
 from ..findings import Finding, Level
 from ..mmengine_internals import optim_wrappers
 
@@ -43,6 +43,10 @@ class Rates(NamedTuple):
 
 def schedule(runner: Runner) -> Iterator[Finding]:
     """The rate at first, at most and at last, and where it does not suit the run's length."""
+    limit = time_limit(runner)
+    if limit and runner.iter:  # its schedulers do not step
+        yield Finding('rate', f'the schedule goes on at {limit.share:.0%}, and ends with the time')
+        return
     for name, wrapper, schedulers in _optimizers(runner):
         idle = [one for one in schedulers if _is_idle(one, runner)]
         if any(isinstance(one, ReduceOnPlateauParamScheduler) for one in schedulers):
@@ -127,38 +131,15 @@ def _in_iterations(scheduler: Any, runner: Runner) -> int:
 
 
 def learning_rates(runner: Runner, optimizer: Any, schedulers: Sequence[Any]) -> Rates:
-    """The rates of the parameter group with the highest one, by copies of a run's schedulers.
-
-    The schedulers are stepped as MMEngine's ParamSchedulerHook steps them: after each iteration or epoch.
-    """
+    """The rates of the parameter group with the highest one, by copies of a run's schedulers."""
     groups = optimizer.param_groups
     index = max(range(len(groups)), key=lambda i: groups[i].get('initial_lr', groups[i]['lr']))
-    group = {key: value for key, value in groups[index].items() if key != 'params'}
-    alone = torch.optim.SGD([dict(params=[torch.zeros(1)], lr=group['lr'])])
-    alone.param_groups[0].update(group)
-    own = []
-    for scheduler in schedulers:
-        # of all that a scheduler holds, the optimizer alone is large, and is replaced
-        one = copy.copy(scheduler)
-        vars(one).update(
-            {key: copy.deepcopy(value) for key, value in vars(scheduler).items() if key != 'optimizer'},
-            optimizer=alone,
-            base_values=[scheduler.base_values[index]],
-        )
-        own.append(one)
-    epoch_length = len(runner.train_dataloader)
-    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-    if by_epoch and iteration_by_epochs(runner) // epoch_length > runner.epoch:
-        for one in own:  # resumed at the last iteration of an epoch, which ends first
-            if one.by_epoch:
-                one.step()
-    values, total = [(runner.iter + 1, alone.param_groups[0]['lr'])], final_iteration(runner)
-    for iteration in range(runner.iter + 1, total):
-        for one in own:
-            if not one.by_epoch or (by_epoch and (total - iteration) % epoch_length == 0):
-                one.step()
-        if (rate := alone.param_groups[0]['lr']) != values[-1][1]:
-            values.append((iteration + 1, rate))
+    values: list[tuple[int, float]] = []
+    ahead = groups_ahead(runner, optimizer, schedulers, [index])
+    for iteration, (group,) in enumerate(ahead, runner.iter + 1):
+        if not values or group['lr'] != values[-1][1]:
+            values.append((iteration, group['lr']))
+    group, total = groups[index], final_iteration(runner)
     return Rates(values, total, group.get('initial_lr', group['lr']))
 
 

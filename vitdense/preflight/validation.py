@@ -59,7 +59,7 @@ def _monitored(runner: Runner) -> Iterator[tuple[str, str]]:
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best:
             yield from (('save_best of CheckpointHook', key) for key in hook.key_indicators if key != 'auto')
-        elif isinstance(hook, EarlyStoppingHook):
+        elif isinstance(hook, EarlyStoppingHook) and hook.monitor != 'auto':
             yield 'monitor of EarlyStoppingHook', hook.monitor
     for one in param_schedulers(runner):
         if isinstance(one, ReduceOnPlateauParamScheduler):

@@ -18,6 +18,7 @@ from ..data.dataset import classes_of, leaf_datasets
 from ..engine.calibrate import IMAGES, CalibrateHook
 from ..engine.precision import is_compiled
 from ..engine.processes import unwrapped
+from ..engine.time_limit import time_limit
 from ..findings import first_few
 from ..mmengine_internals import accumulated_batches, checkpoint_source, is_resuming, optim_wrappers
 from ..model_state import in_mode
@@ -97,7 +98,9 @@ def _schedule(runner: Runner) -> str:
         every = f'no validation (val_begin={loop.val_begin} is after the end)'
     elif loop.val_begin > 1:
         every += f' from {unit} {loop.val_begin} on'
-    return f'{length}, {batches}, {every}'
+    limit = time_limit(runner)
+    fitted = f'; fitted to {limit.minutes:g} minutes' if limit else ''
+    return f'{length}, {batches}, {every}{fitted}'
 
 
 def _optimizer(runner: Runner) -> str:

@@ -23,6 +23,7 @@ from rich.progress import (
 
 from ..console import plural, say, spread
 from ..engine.resume import final_iteration
+from ..engine.time_limit import time_limit
 from .curves import record_session
 from .preamble import group_values, preamble
 from .scores import score_tables
@@ -62,6 +63,8 @@ class ProgressHook(Hook):
             self._open('train', self.total, runner.iter)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if time_limit(runner):
+            self.total = runner.max_iters  # as it looks now
         values = f'{_smoothed(runner)}  lr {spread(self.rates, ".1e")}'
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             values = f'epoch {runner.epoch + 1}/{runner.max_epochs}  {values}'
@@ -69,6 +72,11 @@ class ProgressHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         self.close()
+        limit = time_limit(runner)
+        if limit and limit.over:
+            done = f'after iteration {runner.iter} (the schedule has {limit.nominal})'
+            say(self.console, 'ended', f'{done}: --max-minutes {limit.minutes:g}')
+            return
         epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
         if runner.epoch < runner.max_epochs if epochs else runner.iter < self.total:
             why = ', '.join(
@@ -136,7 +144,7 @@ class ProgressHook(Hook):
 
     def _advance(self, task: str, done: int, total: int, values: str = '') -> None:
         if self.bar is not None:
-            self.bar.update(self.tasks[task], completed=done, values=values)
+            self.bar.update(self.tasks[task], completed=done, total=total, values=values)
             return
         now = time.monotonic()
         if now - self.last_line >= SECONDS_BETWEEN_LINES or (task == 'train' and done == total):
