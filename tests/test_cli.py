@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -179,6 +180,47 @@ def test_an_unknown_arch_names_those_that_there_are(words):
 
 
 # ---- a run ------------------------------------------------------------------------------------------------
+
+
+LIMITED = [word for word in BRIEF if 'max_iters' not in word]
+
+
+def test_a_run_ends_with_its_minutes_its_average_and_a_validation(call, tmp_path, monkeypatch, no_pictures):
+    clock = count()  # every look at it takes half a second
+    monkeypatch.setattr('vitdense.engine.time_limit.seconds_of_process', lambda: next(clock) / 2)
+    options = ['--max-minutes', '0.3', '--ema', '--patience', '9', '--work-dir', 'out']
+    done = call('train', 'tiny.py', '--sample', *options, '--cfg-options', *LIMITED)
+    assert (done.code, done.err) == (0, '')
+    assert re.search(r' schedule  340 iterations, .*; fitted to 0\.3 minutes\n', done.out)
+    (end,) = re.findall(
+        r'ended  after iteration (\d+) \(the schedule has 340\): --max-minutes 0.3\n', done.out
+    )
+    assert f'validation after iteration {end}\n' in done.out
+    assert f'iter_{end}.pth' in done.out
+    assert re.search(r' best  \S+best_coco_bbox_mAP_iter_\d+\.pth ', done.out)
+    assert 'curves' in done.out
+
+    few = call('train', 'tiny.py', '--sample', '--resume', '--max-minutes', '0.3', '--work-dir', 'out')
+    assert '--resume needs --ema' in refused_later(few)
+    over = call(
+        'train', 'tiny.py', '--sample', '--resume', '--max-minutes', '0.3', '--ema', '--work-dir', 'out'
+    )
+    assert '--max-minutes 0.3: no time is left' in refused_later(over)
+    for words in (['--patience', '0'], ['--max-minutes', '0'], ['--max-minutes', 'inf']):
+        assert call('train', 'tiny.py', '--sample', *words).code == 2
+
+
+def refused_later(outcome):
+    """A user error after the first lines of a run."""
+    assert outcome.code == 2
+    assert outcome.err.count('error: ') == 1
+    return outcome.err
+
+
+def test_patience_needs_a_validation(call, tmp_path):
+    none = ['val_dataloader=None', 'val_evaluator=None', 'val_cfg=None']
+    done = call('train', 'tiny.py', '--sample', '--patience', '2', '--cfg-options', *BRIEF[:2], *none)
+    assert '--patience' in refused(done)
 
 
 @pytest.mark.nightly  # minutes

@@ -15,10 +15,10 @@ GAMMA = 18
 def average_weights(runner: Runner) -> bool:
     """Register MMEngine's EMAHook for a run, unless its config has one.
 
-    The average takes GAMMA / (GAMMA + t) of the weights of its iteration t: it is about the mean of the last
-    twentieth of all iterations so far. So one rule suits every length, also one that is not known ahead: after
-    340 iterations the weight of the newest is 0.05, after 90,000 it is 0.0002, which MMDetection's configs
-    have there. Running statistics of norms are averaged with the weights.
+    At its iteration t the average takes a share of GAMMA / (GAMMA + t) of the weights: it is about the mean
+    of the last twentieth of all iterations so far. So one rule suits every length, also one that is not known
+    ahead: the share is 0.05 after 340 iterations, and 0.0002 after 90,000, as MMDetection's configs have it.
+    Running statistics of norms are averaged with the weights.
 
     Returns:
         whether the hook is new.

@@ -22,18 +22,23 @@ class PatienceHook(EarlyStoppingHook):
 
     def __init__(self, patience: int):
         super().__init__(monitor='auto', rule='greater', min_delta=0, patience=patience)
+        self.best_score: float | None = None
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         self.monitor, self.rule = monitored(runner, metrics or {})
         score = float((metrics or {}).get(self.monitor, math.nan))
-        best = self.best_score
-        if score > best if self.rule == 'greater' else score < (math.inf if best == -math.inf else best):
+        if self._is_better(score):
             self.best_score, self.wait_count = score, 0
             return
         self.wait_count += 1
         if self.wait_count >= self.patience:
             runner.train_loop.stop_training = True
             runner.logger.info(f'{self.monitor} was not better in {self.wait_count} validations')
+
+    def _is_better(self, score: float) -> bool:
+        if self.best_score is None:
+            return not math.isnan(score)
+        return score > self.best_score if self.rule == 'greater' else score < self.best_score
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         checkpoint['meta']['patience'] = dict(best=self.best_score, waited=self.wait_count)

@@ -167,7 +167,8 @@ class TimeLimitHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        iteration = min(int(self.share * self.nominal), self.nominal - 1)
+        # a share that is a rounding error short of an iteration is that iteration
+        iteration = min(int(self.share * self.nominal + 1e-6), self.nominal - 1)
         wrappers = optim_wrappers(runner.optim_wrapper)
         for name, values in self.values.items():
             for group, own in zip(wrappers[name].optimizer.param_groups, values, strict=True):
@@ -236,7 +237,7 @@ def limit_time(runner: Runner, minutes: float) -> None:
 
 
 def _run_epoch(loop: Any, limit: TimeLimitHook) -> None:
-    """As MMEngine's, which ends with the epoch's data; here also in the middle, where `--resume` continues."""
+    """As MMEngine's, which ends with the epoch's data; here also in its middle, where it is resumed."""
     loop.runner.call_hook('before_train_epoch')
     loop.runner.model.train()
     for index, batch in enumerate(loop.dataloader):

@@ -71,7 +71,14 @@ def _wandb_account() -> bool:
         return True
     import wandb
 
-    return bool(wandb.setup().settings.mode in ('offline', 'disabled') or wandb.api.api_key)
+    if wandb.setup().settings.mode in ('offline', 'disabled'):
+        return True
+    try:
+        return bool(wandb.login(prompt=False))
+    except TypeError:  # of a wandb that has no such argument
+        return bool(wandb.api.api_key)
+    except wandb.errors.Error:
+        return False
 
 
 @contextmanager
