@@ -200,7 +200,8 @@ def test_a_run_ends_with_its_minutes_its_average_and_a_validation(call, tmp_path
     assert re.search(r' best  \S+best_coco_bbox_mAP_iter_\d+\.pth ', done.out)
     assert 'curves' in done.out
 
-    few = call('train', 'tiny.py', '--sample', '--resume', '--max-minutes', '0.3', '--work-dir', 'out')
+    again = ['tiny.py', '--sample', '--resume', '--max-minutes', '0.3', '--work-dir', 'out']
+    few = call('train', *again)
     assert '--resume needs --ema' in refused_later(few)
     over = call(
         'train', 'tiny.py', '--sample', '--resume', '--max-minutes', '0.3', '--ema', '--work-dir', 'out'

@@ -30,6 +30,22 @@ def test_a_config_that_says_nothing_of_it_keeps_the_best(hooks, expected):
     assert cfg.default_hooks.checkpoint == expected
 
 
+@pytest.mark.parametrize(
+    ('metric', 'expected'),
+    [
+        (dict(type='IoUMetric'), 'mIoU'),
+        ([dict(type='CityscapesMetric'), dict(type='IoUMetric', iou_metrics=['mDice', 'mIoU'])], 'mIoU'),
+        (dict(type='IoUMetric', iou_metrics=['mDice']), 'auto'),
+        (dict(type='IoUMetric', prefix='a'), 'a/mIoU'),
+        (dict(type='CocoMetric'), 'auto'),
+    ],
+)
+def test_a_segmentor_keeps_the_best_by_its_miou(metric, expected):
+    cfg = Config(VAL | dict(val_evaluator=metric))
+    keep_best(cfg)
+    assert cfg.default_hooks.checkpoint.save_best == expected
+
+
 def test_without_a_validation_there_is_no_best():
     cfg = Config(dict(default_hooks=dict(checkpoint=dict(interval=1))))
     keep_best(cfg)
@@ -41,4 +57,5 @@ def test_the_configs_of_the_project_keep_it_themselves(kind):
     for name in config_names():
         if name.startswith(kind):
             hook = load_config(name).default_hooks.checkpoint
-            assert (hook.save_best, hook.rule) == ('auto', 'greater'), name
+            own = 'auto' if 'rcnn' in kind or 'retina' in kind else 'mIoU'
+            assert (hook.save_best, hook.rule) == (own, 'greater'), name
