@@ -11,6 +11,8 @@ VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').rea
 
 SUPERVISION = ['supervision>=0.31']  # for `predict --tile`, and `Result.to_supervision`
 RUNTIMES = ['onnxruntime>=1.18', 'openvino>=2025.0']  # for `vitdense benchmark FILE`
+# for `train --log`; what torch and MMEngine need of them
+TRACKERS = {'tensorboard': ['tensorboard>=2.14'], 'wandb': ['wandb>=0.16'], 'mlflow': ['mlflow>=2.10']}
 TEST = ['hypothesis>=6.100', 'playwright>=1.40', 'pytest>=8.0', 'pytest-xdist>=3.5']
 
 
@@ -61,6 +63,8 @@ setup(
         'test': TEST,
         'runtimes': RUNTIMES,
         'supervision': SUPERVISION,
+        'trackers': [package for one in TRACKERS.values() for package in one],
+        **TRACKERS,
         'dev': [
             *TEST,
             *RUNTIMES,

@@ -11,7 +11,7 @@ from mmengine.dist import (
     get_world_size,
     is_main_process,
 )
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -99,8 +99,16 @@ def average_statistics(model: nn.Module) -> None:
         all_reduce_params(running, op='mean')
 
 
+def average_statistics_of_run(runner: Any) -> None:
+    """`average_statistics` of a run's model, and of an average of its weights that has its own."""
+    average_statistics(runner.model)
+    for hook in runner.hooks:
+        if isinstance(hook, EMAHook) and hook.ema_model.update_buffers:
+            average_statistics(hook.ema_model.module)
+
+
 class MeanStatisticsHook(Hook):
-    """`average_statistics` before a validation; the runner does it before it saves.
+    """`average_statistics_of_run` before a validation; the runner does it before it saves.
 
     MMEngine's SyncBuffersHook averages at the end of an epoch only, also the buffers that are no statistics.
     """
@@ -108,4 +116,4 @@ class MeanStatisticsHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_val_epoch(self, runner: Runner) -> None:
-        average_statistics(runner.model)
+        average_statistics_of_run(runner)

@@ -35,7 +35,7 @@ from ..weights import WeightRecord
 from .checkpoints import SafeCheckpointHook, SafePoints, description_of
 from .finite import FiniteHook
 from .precision import PRECISIONS, ScaledOptimWrapper, autocast_networks, check_precision
-from .processes import MeanLossHook, MeanStatisticsHook, average_statistics, unwrapped
+from .processes import MeanLossHook, MeanStatisticsHook, average_statistics_of_run, unwrapped
 from .resume import GradientHook, PositionHook, refuse_without_options
 from .stopwatch import Stopwatch
 
@@ -153,7 +153,7 @@ class VitdenseRunner(Runner):
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """As MMEngine's, but a file says what it is of, and gets its name once it is on the disk."""
-        average_statistics(self.model)
+        average_statistics_of_run(self)
         kwargs['meta'] = dict(kwargs.get('meta') or {}, vitdense=description_of(self, self.scores))
         if '://' in str(out_dir):  # not a disk
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
