@@ -192,9 +192,11 @@ def test_a_run_ends_with_its_minutes_its_average_and_a_validation(call, tmp_path
     done = call('train', 'tiny.py', '--sample', *options, '--cfg-options', *LIMITED)
     assert (done.code, done.err) == (0, '')
     assert re.search(r' schedule  340 iterations, .*; fitted to 0\.3 minutes\n', done.out)
-    (end,) = re.findall(
-        r'ended  after iteration (\d+) \(the schedule has 340\): --max-minutes 0.3\n', done.out
+    assert re.search(
+        r'  time  \S+ s are over, \d+ s are kept for the end, \d+ s are for training\n', done.out
     )
+    ended = r'ended  after iteration (\d+) \(the schedule has 340\): --max-minutes 0\.3\n'
+    (end,) = re.findall(ended, done.out)
     assert f'validation after iteration {end}\n' in done.out
     assert f'iter_{end}.pth' in done.out
     assert re.search(r' best  \S+best_coco_bbox_mAP_iter_\d+\.pth ', done.out)
@@ -203,9 +205,7 @@ def test_a_run_ends_with_its_minutes_its_average_and_a_validation(call, tmp_path
     again = ['tiny.py', '--sample', '--resume', '--max-minutes', '0.3', '--work-dir', 'out']
     few = call('train', *again)
     assert '--resume needs --ema' in refused_later(few)
-    over = call(
-        'train', 'tiny.py', '--sample', '--resume', '--max-minutes', '0.3', '--ema', '--work-dir', 'out'
-    )
+    over = call('train', *again, '--ema')
     assert '--max-minutes 0.3: no time is left' in refused_later(over)
     for words in (['--patience', '0'], ['--max-minutes', '0'], ['--max-minutes', 'inf']):
         assert call('train', 'tiny.py', '--sample', *words).code == 2

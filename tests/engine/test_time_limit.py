@@ -272,6 +272,20 @@ def test_two_optimizers_follow_the_time(make_runner, monkeypatch):
     assert last['bias'] == pytest.approx(0.01)
 
 
+def test_a_process_does_what_the_main_process_says(train, monkeypatch):
+    def broadcast(numbers):
+        if len(numbers) == 4:  # after an iteration: share, end, validation, iterations that are left
+            numbers.copy_(torch.tensor([0.5, runs.pop(), 0, 7]))
+
+    runs = [1.0, 0.0, 0.0]
+    expected = nominal(train)
+    monkeypatch.setattr(time_limit, 'broadcast', broadcast)
+    clock = Clock(100.0)  # its own would end the run
+    runner = train(clock, 1)
+    assert clock.steps == [expected[0], expected[8], expected[8]]
+    assert runner.iter == runner.max_iters == 3
+
+
 def test_the_validation_is_estimated_by_a_batch(make_runner):
     ticks = count()
     seconds = []

@@ -21,8 +21,10 @@ from mmengine.hooks import Hook, ParamSchedulerHook
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ..console import make_console, say_finding
 from ..data.reproducible import SampleId
 from ..errors import UserError
+from ..findings import Finding, Level
 from ..mmengine_internals import end_epoch, is_resuming, optim_context, optim_wrappers, set_end
 from ..model_state import in_mode
 from .processes import unwrapped
@@ -165,6 +167,8 @@ class TimeLimitHook(Hook):
                 f'its first iteration, and {needed:.0f} s are needed at the end; expected more than '
                 f'{(now + needed) / 60:.2g} minutes'
             )
+        text = f'{now:.0f} s are over, {needed:.0f} s are kept for the end, {left:.0f} s are for training'
+        say_finding(make_console(), Finding('time', text, Level.WARNING if left < needed else Level.FACT))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         # a share that is a rounding error short of an iteration is that iteration
