@@ -45,7 +45,7 @@ def schedule(runner: Runner) -> Iterator[Finding]:
     """The rate at first, at most and at last, and where it does not suit the run's length."""
     limit = time_limit(runner)
     if limit and runner.iter:  # its schedulers do not step
-        yield Finding('rate', f'the schedule goes on at {limit.share:.0%}, and ends with the time')
+        yield Finding('rate', f'at {limit.share:.0%} of the schedule, which ends with the time')
         return
     for name, wrapper, schedulers in _optimizers(runner):
         idle = [one for one in schedulers if _is_idle(one, runner)]
