@@ -106,7 +106,7 @@ def _train(args: argparse.Namespace) -> None:
 
         from ..config.settings import LOADERS
         from ..console import make_console, say
-        from ..engine.averaging import average_weights, averaged
+        from ..engine.averaging import average_weights
         from ..engine.best import keep_best
         from ..engine.faults import faults_as_errors
         from ..engine.last_state import LastStateHook
@@ -191,7 +191,7 @@ def _train(args: argparse.Namespace) -> None:
                 runner.train()
             except PreflightPassed:
                 return
-        with unsharded(unwrapped(runner)), averaged(runner):
+        with unsharded(unwrapped(runner)):
             if not is_main_process():
                 return
             dataset = runner.val_dataloader.dataset if runner.val_dataloader else None

@@ -26,6 +26,7 @@ from ..config.text import changed_entries, flat_entries
 from ..config.tree import innermost, name_of
 from ..console import display_path, say
 from ..data.dataset import classes_of
+from ..engine.averaging import averaged
 from ..engine.checkpoints import description_of
 from ..engine.processes import unwrapped
 from ..engine.resume import final_iteration
@@ -35,7 +36,6 @@ from ..errors import NotFinite, PreflightPassed, Stopped, UserError
 from ..mmengine_internals import is_resuming
 from ..model_state import in_mode
 from ..show.colours import palette_of
-from ..show.pictures import averaged
 from ..show.preamble import preamble
 from .data_facts import data_facts
 from .evaluate import evaluate, save_evaluated

@@ -1,14 +1,13 @@
 """What a training sees, at its start, and the model's predictions beside the ground truth, at its end."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 from ..data.dataset import classes_of
 from ..data.photo import read_photo
 from ..data.reproducible import SampleId
+from ..engine.averaging import averaged
 from ..engine.processes import unwrapped
 from ..findings import first_few
 from .colours import palette_of
@@ -63,19 +63,6 @@ def draw_training_samples(runner: Runner, path: str | Path) -> int:
         shown.append(_shown(_inputs(sample, item['inputs']), truth_of(sample), None, SIDE // 2))
     save_sheet(path, shown, drawable_labels(classes_of(dataset)), palette_of(dataset))
     return count
-
-
-@contextmanager
-def averaged(runner: Runner) -> Iterator[None]:
-    """With the weights that were validated and saved, where MMEngine's EMAHook averages them."""
-    hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
-    for hook in hooks:
-        hook.before_val_epoch(runner)
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.after_val_epoch(runner)
 
 
 def chosen(dataset: Any, classes: int) -> Iterator[Any]:
