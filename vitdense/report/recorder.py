@@ -31,6 +31,7 @@ from ..engine.checkpoints import description_of
 from ..engine.processes import unwrapped
 from ..engine.resume import final_iteration
 from ..engine.stopwatch import OTHER, REPORT
+from ..engine.time_limit import time_limit
 from ..engine.work_dir import trained_model
 from ..errors import NotFinite, PreflightPassed, Stopped, UserError
 from ..mmengine_internals import is_resuming
@@ -209,7 +210,11 @@ class ReportHook(Hook):
             facts.iteration = runner.iter
         if error is None:
             facts.state = 'finished'
-            if facts.trains and runner.iter < facts.total:
+            limit = time_limit(runner)
+            if limit and limit.over:
+                facts.total = runner.iter
+                facts.reason = f'iteration {runner.iter}, within {limit.minutes:g} minutes (the schedule has {limit.nominal})'
+            elif facts.trains and runner.iter < facts.total:
                 facts.reason = f'ended after iteration {runner.iter} of {facts.total}'
         elif isinstance(error, Stopped):
             facts.state, facts.reason = 'stopped', f'{error}'
@@ -231,6 +236,8 @@ class ReportHook(Hook):
         facts.pause = max(facts.pause if facts.written else 0.0, pause, self.took / SHARE)
         facts.written = time.time()
         if facts.trains:
+            if time_limit(runner):
+                facts.total = max(runner.max_iters, facts.iteration)  # as it looks now
             try:
                 facts.checkpoint = display_path(trained_model(folder))
             except UserError:
