@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from vitdense.show.pictures import SIDE, _averaged, _pixels, _prediction, _truth, chosen, draw_predictions
+from vitdense.show.pictures import SIDE, _averaged, _pixels, _prediction, truth_of, chosen, draw_predictions
 from vitdense.show.sheet import amounts_in
 
 
@@ -168,21 +168,21 @@ def test_of_the_predictions_the_confident_ones_are_drawn_and_of_two_on_one_thing
         gt_instances=instances([[0, 0, 9, 9]] * 2, [0, 1]),
         pred_instances=instances(places, [0, 1, 2, 3], scores=scores),
     )
-    assert _truth(sample).labels.tolist() == [0, 1]
+    assert truth_of(sample).labels.tolist() == [0, 1]
     assert _prediction(sample, 0.4).labels.tolist() == [2, 1]  # the surest first
 
 
 def test_a_segmentors_answers_are_label_maps():
     maps = [PixelData(data=torch.full((1, 4, 4), value)) for value in (0, 1)]
     sample = SegDataSample(gt_sem_seg=maps[0], pred_sem_seg=maps[1])
-    assert (_truth(sample).data == 0).all()
+    assert (truth_of(sample).data == 0).all()
     assert (_prediction(sample, 0.4).data == 1).all()
 
 
-def test_a_sample_without_labels_has_no_truth():
-    assert _truth(SegDataSample()) is None
-    assert _truth(DetDataSample()) is None
-    assert _truth(DetDataSample(gt_instances=InstanceData())) is None
+def test_a_sample_without_labels_has_notruth_of():
+    assert truth_of(SegDataSample()) is None
+    assert truth_of(DetDataSample()) is None
+    assert truth_of(DetDataSample(gt_instances=InstanceData())) is None
 
 
 # ---- together ----------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def draw(tmp_path, dataset, found=1):
     return remark, cv2.imread(str(tmp_path / 'out.png'))
 
 
-def test_a_test_set_without_labels_is_drawn_without_ground_truth(tmp_path):
+def test_a_test_set_without_labels_is_drawn_without_groundtruth_of(tmp_path):
     remark, alone = draw(tmp_path, Objects([[]] * 3, labelled=False))
     assert remark == ''
     _, pairs = draw(tmp_path, Objects([[0]] * 3))
