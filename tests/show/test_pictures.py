@@ -11,7 +11,8 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from vitdense.show.pictures import SIDE, _averaged, _pixels, _prediction, truth_of, chosen, draw_predictions
+from vitdense.engine.averaging import averaged
+from vitdense.show.pictures import SIDE, _pixels, _prediction, chosen, draw_predictions, truth_of
 from vitdense.show.sheet import amounts_in
 
 
@@ -179,7 +180,7 @@ def test_a_segmentors_answers_are_label_maps():
     assert (_prediction(sample, 0.4).data == 1).all()
 
 
-def test_a_sample_without_labels_has_notruth_of():
+def test_a_sample_without_labels_has_no_truth():
     assert truth_of(SegDataSample()) is None
     assert truth_of(DetDataSample()) is None
     assert truth_of(DetDataSample(gt_instances=InstanceData())) is None
@@ -193,7 +194,7 @@ def draw(tmp_path, dataset, found=1):
     return remark, cv2.imread(str(tmp_path / 'out.png'))
 
 
-def test_a_test_set_without_labels_is_drawn_without_groundtruth_of(tmp_path):
+def test_a_test_set_without_labels_is_drawn_without_ground_truth(tmp_path):
     remark, alone = draw(tmp_path, Objects([[]] * 3, labelled=False))
     assert remark == ''
     _, pairs = draw(tmp_path, Objects([[0]] * 3))
@@ -207,7 +208,7 @@ def test_the_weights_that_were_validated_are_drawn(make_runner):
     runner.train()
     last = {name: value.clone() for name, value in runner.model.state_dict().items()}
     saved = torch.load(f'{runner.work_dir}/iter_4.pth', weights_only=False)['state_dict']
-    with _averaged(runner):
+    with averaged(runner):
         assert all(value.equal(saved[name]) for name, value in runner.model.state_dict().items())
     now = runner.model.state_dict()
     assert all(now[name].equal(value) for name, value in last.items())

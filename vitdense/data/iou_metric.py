@@ -1,7 +1,8 @@
 """MMSegmentation's score, which tells the classes, and the images, apart."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,8 @@ from mmseg.evaluation import IoUMetric
 from ..analysis.confusion import pixel_confusion
 
 
-class ImagePixels(NamedTuple):
+@dataclass(frozen=True)  # MMEngine makes a plain tuple of a named one
+class ImagePixels:
     """The pixels of one image, by their class in truth and in the prediction; of few pairs there are any.
 
     name: its path, or ''.

@@ -213,7 +213,10 @@ class ReportHook(Hook):
             limit = time_limit(runner)
             if limit and limit.over:
                 facts.total = runner.iter
-                facts.reason = f'iteration {runner.iter}, within {limit.minutes:g} minutes (the schedule has {limit.nominal})'
+                facts.reason = (
+                    f'iteration {runner.iter} within {limit.minutes:g} minutes, '
+                    f'of a schedule of {limit.nominal}'
+                )
             elif facts.trains and runner.iter < facts.total:
                 facts.reason = f'ended after iteration {runner.iter} of {facts.total}'
         elif isinstance(error, Stopped):
