@@ -1,5 +1,6 @@
 """MMSegmentation's score, which tells the classes, and the images, apart."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +8,41 @@ from typing import Any
 import numpy as np
 import torch
 from mmseg.evaluation import IoUMetric
+from torch import Tensor
 
 from ..analysis.confusion import pixel_confusion
+
+SIDE = 416  # pixels of the longer side
+NOTHING = np.iinfo(np.uint16).max
+
+
+@dataclass(frozen=True)
+class SmallMap:
+    """A label map of at most `SIDE` pixels, compressed: the whole validation's are kept.
+
+    shape: (H, W).
+    values: uint16; 65535 where nothing is labelled.
+    """
+
+    shape: tuple[int, int]
+    values: bytes
+
+    @classmethod
+    def of(cls, labels: Tensor, classes: int) -> 'SmallMap':
+        """Of a label map (H, W); what is no class is nothing."""
+        scale = min(1.0, SIDE / max(labels.shape))
+        height, width = (max(1, round(side * scale)) for side in labels.shape)
+        rows, columns = (
+            (torch.arange(new, device=labels.device) * old) // new
+            for new, old in zip((height, width), labels.shape, strict=True)
+        )
+        small = labels[rows[:, None], columns].long()
+        values = small.where((small >= 0) & (small < classes), NOTHING).cpu().numpy().astype(np.uint16)
+        return cls((height, width), zlib.compress(values.tobytes(), 1))
+
+    def labels(self) -> np.ndarray:
+        """(H, W)."""
+        return np.frombuffer(zlib.decompress(self.values), np.uint16).reshape(self.shape)
 
 
 @dataclass(frozen=True)  # MMEngine makes a plain tuple of a named one
@@ -16,11 +50,14 @@ class ImagePixels:
     """The pixels of one image, by their class in truth and in the prediction; of few pairs there are any.
 
     name: its path, or ''.
+    truth, prediction: its label maps, no larger than they are shown.
     pairs: (K,), class in truth × C + class in the prediction.
     counts: (K,), how many pixels have them.
     """
 
     name: str
+    truth: SmallMap
+    prediction: SmallMap
     pairs: np.ndarray
     counts: np.ndarray
 
@@ -61,7 +98,8 @@ class ClassIoUMetric(IoUMetric):
         truth = truth.where((truth >= 0) & (truth < classes), self.ignore_index)
         matrix = pixel_confusion(predicted, truth, classes, self.ignore_index).ravel()
         pairs = np.flatnonzero(matrix)
-        return ImagePixels(str(sample.get('img_path', '')), pairs, matrix[pairs])
+        maps = SmallMap.of(truth, classes), SmallMap.of(predicted, classes)
+        return ImagePixels(str(sample.get('img_path', '')), *maps, pairs, matrix[pairs])
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The scores by their names, as MMSegmentation's."""

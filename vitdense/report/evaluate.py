@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from mmengine.runner import Runner
 
 from ..analysis.detections import evaluate_detections
 from ..analysis.files import Evaluation, save_evaluation
 from ..analysis.label_maps import LabelMapEvaluation, evaluate_label_maps
-from ..compat import is_sharded
 from ..data.dataset import classes_of, leaf_datasets
-from ..engine.processes import unwrapped
-from ..model_state import in_mode
 from .facts import FOLDER, Evaluated, write_whole
 from .images import Picture, jpeg, label_png, open_picture, shapes
 
@@ -40,7 +35,6 @@ class Found(NamedTuple):
 
 
 def evaluate(
-    runner: Runner,
     evaluator: Any,
     dataset: Any,
     scores: Mapping[str, float],
@@ -62,8 +56,7 @@ def evaluate(
                 pictures = list(_detected(metric, dataset, evaluations[kinds[-1]]))
         elif areas := getattr(metric, 'images', None):
             evaluations['label_maps'] = _label_maps(areas, classes_of(dataset))
-            if not is_sharded(unwrapped(runner)):  # which all processes would have to run
-                pictures = list(_labelled(runner, dataset, areas, evaluations['label_maps'], palette))
+            pictures = list(_labelled(areas, evaluations['label_maps'], palette))
     values = {name: float(score) for name, score in scores.items()}
     return Found(values, per_class, evaluations, pictures)
 
@@ -160,35 +153,13 @@ def _label_maps(areas: Sequence[Any], classes: Sequence[str]) -> LabelMapEvaluat
     return evaluate_label_maps(names, (one.confusion(len(classes)) for one in areas), classes)
 
 
-def _labelled(
-    runner: Runner, dataset: Any, areas: Sequence[Any], evaluation: Any, palette: Sequence[Sequence[int]]
-) -> Iterator[Picture]:
-    """The metric keeps areas, and no label maps: the few are predicted once more."""
-    model, worth = unwrapped(runner), evaluation.image_scores()
-    indices = {}
-    for index in range(len(dataset)):
-        indices[dataset.get_data_info(index)['img_path']] = index
-    present = (evaluation.labelled > 0).sum(1)
+def _labelled(areas: Sequence[Any], evaluation: Any, palette: Sequence[Sequence[int]]) -> Iterator[Picture]:
+    worth, present = evaluation.image_scores(), (evaluation.labelled > 0).sum(1)
     for group, number in spread_by_worth(worth, present):
-        name = areas[number].name
+        one = areas[number]
         try:
-            image, _ = open_picture(name)
-            item = dataset[indices[name]]
-        except (OSError, KeyError):
+            image, _ = open_picture(one.name)
+        except OSError:
             continue
-        with in_mode(model, training=False), torch.no_grad():
-            batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
-            sample = model.test_step(batch)[0].cpu()
-        truth, prediction = (
-            label_png(sample.get(key).data.squeeze(0).numpy(), image.size, palette)
-            for key in ('gt_sem_seg', 'pred_sem_seg')
-        )
-        yield Picture(
-            evaluation.images[number],
-            group,
-            float(worth[number]),
-            *image.size,
-            jpeg(image),
-            truth,
-            prediction,
-        )
+        maps = (label_png(small.labels(), image.size, palette) for small in (one.truth, one.prediction))
+        yield Picture(evaluation.images[number], group, float(worth[number]), *image.size, jpeg(image), *maps)

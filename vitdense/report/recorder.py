@@ -26,7 +26,6 @@ from ..config.text import changed_entries, flat_entries
 from ..config.tree import innermost, name_of
 from ..console import display_path, say
 from ..data.dataset import classes_of
-from ..engine.averaging import averaged
 from ..engine.checkpoints import description_of
 from ..engine.processes import unwrapped
 from ..engine.resume import final_iteration
@@ -44,7 +43,7 @@ from .facts import PAGE, RunFacts, read_facts, write_facts
 from .page import write_page
 
 SHARE = 0.01  # of a run's time that its page may take between two validations
-LATENCIES = 5  # runs of one image, whose median is shown
+LATENCIES = 3  # runs of one image, whose median is shown
 
 
 class ReportHook(Hook):
@@ -107,7 +106,7 @@ class ReportHook(Hook):
         with self._tried(runner):
             dataset = runner.test_dataloader.dataset
             if metrics:
-                found = evaluate(runner, runner.test_evaluator, dataset, metrics, self.facts.palette)
+                found = evaluate(runner.test_evaluator, dataset, metrics, self.facts.palette)
                 monitored = next(iter(metrics))
                 self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, monitored)
             self._measure(runner, dataset)
@@ -181,10 +180,9 @@ class ReportHook(Hook):
             known = best.scores[monitored]
             if not (score > known if higher else score < known):
                 return
-        with averaged(runner):
-            found = evaluate(runner, runner.val_evaluator, dataset, metrics, facts.palette)
-            if not facts.latency:
-                self._measure(runner, dataset)
+        found = evaluate(runner.val_evaluator, dataset, metrics, facts.palette)
+        if not facts.latency:  # which is that of all weights
+            self._measure(runner, dataset)
         facts.evaluated = save_evaluated(found, Path(runner.work_dir), runner.iter, monitored, higher)
 
     def _measure(self, runner: Runner, dataset: Any) -> None:
