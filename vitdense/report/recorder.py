@@ -275,9 +275,7 @@ def _describe(runner: Runner, facts: RunFacts, loader: Any) -> None:
     facts.device = next(iter(unwrapped(runner).parameters())).device.type
     height, width = loader.dataset[0]['inputs'].shape[-2:]
     facts.size = [height, width]
-    own = Config(
-        dict(model=copy.deepcopy(cfg.model), default_scope=cfg.get('default_scope')), filename=cfg.filename
-    )
+    own = Config(dict(model=copy.deepcopy(cfg.model), default_scope=cfg.get('default_scope')))
     with suppress(UserError):  # a model of parts that cannot be counted
         costs = model_cost(own, (height, width))
         facts.costs = {part: [cost.parameters, cost.multiply_adds] for part, cost in costs.items()}
