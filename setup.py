@@ -36,7 +36,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['vitdense', 'vitdense.*']),
-    package_data={'vitdense': ['py.typed'], 'vitdense.report': ['page/*']},
+    package_data={'vitdense': ['py.typed'], 'vitdense.report': ['templates/*']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['vitdense=vitdense.cli:main']},
     python_requires='>=3.10',

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vitdense.analysis.detections import DetectionEvaluation
-from vitdense.analysis.files import Evaluation
+from .detections import DetectionEvaluation
+from .files import Evaluation
 
 
 class Difference(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from vitdense.analysis.detections import DetectionEvaluation
+from .detections import DetectionEvaluation
 
 IOU = 0.5
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vitdense.analysis.matching import detections_of, ious_of, match, objects_of
-from vitdense.analysis.ranking import RECALLS, Ranking
+from .matching import detections_of, ious_of, match, objects_of
+from .ranking import RECALLS, Ranking
 
 IOUS = np.linspace(0.5, 0.95, 10)  # COCO's thresholds
 LEAST_OVERLAP = 0.1  # a detection that overlaps less is on the background

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vitdense.analysis.detections import DetectionEvaluation
-from vitdense.analysis.ranking import Ranking
+from .detections import DetectionEvaluation
+from .ranking import Ranking
 
 KINDS = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
 FOREGROUND = 0.5  # IoU; the one of background is DetectionEvaluation's least overlap, 0.1

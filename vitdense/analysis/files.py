@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vitdense.analysis.detections import DetectionEvaluation
-from vitdense.analysis.label_maps import LabelMapEvaluation
+from .detections import DetectionEvaluation
+from .label_maps import LabelMapEvaluation
 
 Evaluation = DetectionEvaluation | LabelMapEvaluation
 
@@ -20,12 +20,14 @@ NAMES = ('classes', 'images')  # tuples of text; arrays of it in the file
 
 
 def save_evaluation(evaluation: Evaluation, path: str | Path) -> None:
-    """Write an evaluation to exactly this path."""
+    """Write an evaluation to exactly this path; an earlier file is replaced once the new one is whole."""
     format_name = next(name for name, kind in TYPES.items() if type(evaluation) is kind)
     values = {field.name: getattr(evaluation, field.name) for field in fields(evaluation)}
     texts = {name: np.array(values[name], dtype=str) for name in NAMES}
-    with open(path, 'wb') as file:  # of a name, numpy would make another that ends in .npz
+    part = Path(f'{path}.part')
+    with part.open('wb') as file:  # of a name, numpy would make another that ends in .npz
         np.savez_compressed(file, format=format_name, version=VERSION, **(values | texts))
+    part.replace(path)
 
 
 def load_evaluation(path: str | Path) -> Evaluation:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitdense.analysis.detections import check_weights
+from .detections import check_weights
 
 
 @dataclass(frozen=True, eq=False)

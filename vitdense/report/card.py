@@ -30,7 +30,7 @@ def write_card(facts: RunFacts, work_dir: Path, file: Path) -> None:
 def card_text(facts: RunFacts, work_dir: Path) -> str:
     """The card of a run."""
     environment = Environment(
-        loader=PackageLoader('vitdense.report', 'page'),
+        loader=PackageLoader('vitdense.report', 'templates'),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

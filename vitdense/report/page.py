@@ -82,14 +82,14 @@ def page_text(facts: RunFacts, work_dir: Path) -> str:
 def render(template: str, **context: Any) -> str:
     """A template of this folder, with Chart.js, the style and the script in it."""
     environment = Environment(
-        loader=PackageLoader('vitdense.report', 'page'),
+        loader=PackageLoader('vitdense.report', 'templates'),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals |= dict(chart_js=_chart_json, svg=svg, version=__version__)
-    own = files('vitdense.report') / 'page'
+    own = files('vitdense.report') / 'templates'
     library = (own / CHART_JS).read_text(encoding='utf-8').partition('\n//# sourceMappingURL')[0]
     script, style = ((own / name).read_text(encoding='utf-8') for name in ('page.js', 'page.css'))
     return environment.get_template(template).render(library=library, script=script, style=style, **context)
