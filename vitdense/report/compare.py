@@ -103,7 +103,8 @@ def sentence(difference: Difference, first: str, second: str, unit: str) -> str:
     if difference.difference < 0:
         better, other, low, high = other, better, -high, -low
     size = f'{100 * abs(difference.difference):.1f} {unit}'
-    interval = f'95 % interval {100 * low:.1f} to {100 * high:.1f}, {difference.images} images'
+    ends = [f'{round(100 * end, 1) + 0.0:.1f}' for end in (low, high)]  # no -0.0
+    interval = f'95 % interval {" to ".join(ends)}, {difference.images} images'
     if low > 0:
         return f'{better} is better than {other} by {size}, {interval}.'
     return f'{better} has {size} more than {other}, which may be chance: {interval}.'
