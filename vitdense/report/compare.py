@@ -237,6 +237,8 @@ def _pictures(runs: Sequence[Run]) -> tuple[list[Different], str]:
     if not kinds:
         return [], 'The two have no score image by image.'
     first, second = one.evaluations[kinds[-1]], other.evaluations[kinds[-1]]
+    if first.classes != second.classes:
+        return [], 'Their classes are not the same.'
     places = {name: index for index, name in enumerate(second.images)}
     worth, compared = first.image_scores(), second.image_scores()
     both = [(name, index, places[name]) for index, name in enumerate(first.images) if name in places]
