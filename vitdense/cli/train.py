@@ -178,7 +178,9 @@ def _train(args: argparse.Namespace) -> None:
         say(console, 'patience', f'{args.patience} in place of {replaced}')
     if args.max_minutes:
         limit_time(runner, args.max_minutes)
-    for hook in (progress, PreflightHook(console, args.preflight, samples), LastStateHook(), stop, report):
+    # of hooks alike in priority the first one registered is called first: the report, which counts the
+    # iteration after which the run is stopped
+    for hook in (progress, PreflightHook(console, args.preflight, samples), LastStateHook(), report, stop):
         runner.register_hook(hook)
     with trackers_open(runner):
         with (

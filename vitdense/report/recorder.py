@@ -79,8 +79,10 @@ class ReportHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        if self.facts is not None and time.monotonic() - self.written > self.took / SHARE:
-            self.facts.iteration = runner.iter + 1
+        if self.facts is None:
+            return
+        self.facts.iteration = runner.iter + 1
+        if time.monotonic() - self.written > self.took / SHARE:
             with self._tried(runner):
                 self._write(runner)
 
@@ -204,8 +206,8 @@ class ReportHook(Hook):
         facts = self.facts
         if facts is None:
             return
-        if facts.trains:
-            facts.iteration = runner.iter
+        if facts.trains:  # where a hook ends a run after its iteration, MMEngine has not counted that yet
+            facts.iteration = max(facts.iteration, runner.iter)
         if error is None:
             facts.state = 'finished'
             limit = time_limit(runner)
