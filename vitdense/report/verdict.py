@@ -1,6 +1,6 @@
 """One sentence on how a run went, from its facts alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..show.scores import number, score_names
 from .facts import RunFacts
@@ -45,13 +45,13 @@ def _worth(facts: RunFacts) -> Iterator[str]:
     name, value = score
     evaluated = facts.evaluated
     assert evaluated is not None
-    unit = _unit(value)
+    unit = _unit(evaluated.scores)
     yield f'{name} {number(value)}' + (
         f', best after iteration {evaluated.iteration}.' if facts.trains else '.'
     )
     if value <= 0:
         yield 'Nothing is found.'
-    elif value < LITTLE * _unit(value):
+    elif value < LITTLE * unit:
         yield 'Hardly anything is found.'
     scores = [one for _, one in facts.validations]
     if facts.trains and len(scores) > 1 and value > 0 and evaluated.higher:
@@ -66,9 +66,9 @@ def _worth(facts: RunFacts) -> Iterator[str]:
         yield f'The preflight check had {warnings} warning{"s" * (warnings > 1)}.'
 
 
-def _unit(value: float) -> float:
-    """Of a score that is a share, or in percent."""
-    return 100.0 if value > 1 else 1.0
+def _unit(scores: Mapping[str, float]) -> float:
+    """Of scores that are shares, or in percent: of those of a segmentor at least one is above 1."""
+    return 100.0 if max(scores.values()) > 1 else 1.0
 
 
 def _without_score(facts: RunFacts) -> list[str]:
