@@ -110,7 +110,8 @@ def _detected(metric: Any, dataset: Any, evaluation: Any) -> Iterator[Picture]:
     }
     by_image = {predicted['img_id']: predicted for predicted in metric.predictions}
     labels = {category: label for label, category in enumerate(metric.cat_ids)}
-    for group, index in spread_by_worth(worth, evaluation.objects.sum(1)):
+    scored = np.isin(metric.img_ids, list(by_image))  # a dataset may have a part of its file's images
+    for group, index in spread_by_worth(worth, evaluation.objects.sum(1) * scored):
         image_id = metric.img_ids[index]
         try:
             image, scale = open_picture(paths[image_id])
