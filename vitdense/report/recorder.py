@@ -220,7 +220,7 @@ class ReportHook(Hook):
             elif facts.trains and runner.iter < facts.total:
                 facts.reason = f'ended after iteration {runner.iter} of {facts.total}'
         elif isinstance(error, Stopped):
-            facts.state, facts.reason = 'stopped', f'{error}'
+            facts.state, facts.reason = 'stopped', str(error).removeprefix('stopped ')
         elif isinstance(error, (KeyboardInterrupt, SystemExit)):
             facts.state, facts.reason = 'stopped', 'at once, by a second signal'
         else:
