@@ -35,7 +35,8 @@ for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich t
 
 
 START = time.monotonic()
-ONE_WORKER = {'test_sample.py', 'test_finished_run.py', 'test_two_processes.py'}  # their fixtures are costly
+# their fixtures are costly
+ONE_WORKER = {'test_sample.py', 'test_finished_run.py', 'test_two_processes.py', 'test_pages.py'}
 
 
 @pytest.hookimpl(optionalhook=True)  # where xdist is not installed, or switched off
@@ -103,10 +104,11 @@ def call(call_tool, tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    """Curves, samples and predictions, two seconds of each run, are not drawn."""
+    """Curves, samples, predictions and a page's charts in print, seconds of each run, are not drawn."""
     monkeypatch.setattr('vitdense.show.curves.draw_curves', lambda *words: True)
     monkeypatch.setattr('vitdense.show.pictures.draw_predictions', lambda *words: '')
     monkeypatch.setattr('vitdense.show.pictures.draw_training_samples', lambda *words: 0)
+    monkeypatch.setattr('vitdense.report.page.svg', lambda chart: '')
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A detector small enough for a test, a folder to run it in, and a hostile file's heart."""
+"""Models small enough for a test, a folder to run it in, and a hostile file's heart."""
 
 from pathlib import Path
 
@@ -32,6 +32,29 @@ for loader in (train_dataloader, val_dataloader, test_dataloader):
     loader.update(num_workers=0, persistent_workers=False)
 for loader in (val_dataloader, test_dataloader):
     loader.dataset.update(indices=24)
+'''
+SEGMENTOR = f'''"""PSPNet small enough for a test."""
+from mmengine.config import read_base
+with read_base():
+    from .configs.pspnet_transcnn import *
+model.backbone.update(arch={ARCH})
+model.decode_head.update(in_channels={ARCH['dims'][1:]}, channels=16)
+model.auxiliary_head.update(in_channels={ARCH['dims'][2]}, channels=16)
+test_dataloader.dataset.pipeline[1].update(scale=(256, 64))
+'''
+MASKS = f'''"""Mask R-CNN small enough for a test."""
+from mmengine.config import read_base
+with read_base():
+    from .configs.mask_rcnn_transcnn import *
+model.backbone.update(arch={ARCH})
+model.neck.update(in_channels={ARCH['dims']}, out_channels=16)
+model.rpn_head.update(in_channels=16, feat_channels=16)
+for extractor in (model.roi_head.bbox_roi_extractor, model.roi_head.mask_roi_extractor):
+    extractor.update(out_channels=16)
+model.roi_head.bbox_head.update(in_channels=16, fc_out_channels=16)
+model.roi_head.mask_head.update(in_channels=16, conv_out_channels=16)
+model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=20)
+test_dataloader.dataset.pipeline[1].update(scale=(256, 128))
 '''
 
 
