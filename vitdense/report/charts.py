@@ -1,5 +1,6 @@
 """A chart, drawn twice: by Chart.js on a screen, by matplotlib in print and without JavaScript."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,8 +70,11 @@ def hexadecimal(colour: Sequence[int]) -> str:
 
 
 def line(name: str, values: dict[int, float], colour: str = '', dashed: bool = False) -> Series:
-    """A curve of values by iteration, of so many points that a screen can show them."""
-    points = list(values.items())
+    """A curve of values by iteration, of so many points that a screen can show them.
+
+    Values that are not finite, as a loss whose step was skipped, have no place on it.
+    """
+    points = [(x, y) for x, y in values.items() if math.isfinite(y)]
     step = -(-len(points) // POINTS) or 1
     points = points[::step] + points[-1:] * ((len(points) - 1) % step > 0)
     return Series(
@@ -154,7 +158,7 @@ def _draw(ax: Axes, chart: Chart) -> None:
     ax.grid(color=GRID, linewidth=0.6, axis={'bars': 'x', 'columns': 'y'}.get(chart.kind, 'both'))  # type: ignore[arg-type]
     width = 0.8 / max(len(chart.series), 1)
     for number, (one, colour) in enumerate(_coloured(chart)):
-        label = one.name.replace('_', ' ') or None
+        label = _plain((one.name.replace('_', ' '),))[0] or None
         if chart.is_of_bars:
             places = [index + (number + 0.5) * width - 0.4 for index in range(len(one.y))]
             draw = ax.barh if chart.kind == 'bars' else ax.bar

@@ -147,13 +147,15 @@ def _curve_charts(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> It
     units = {'loss': 'loss', 'learning rate': 'learning rate', 'validation score': 'score'}
     for part in ('validation score', 'loss', 'learning rate'):
         if found := curves.get(part):
-            series = tuple(
+            lines = (
                 line(
                     'all losses' if name == 'sum' else name, dict(values), '#333333' if name == 'sum' else ''
                 )
                 for name, values in found.items()
-                if values
             )
+            series = tuple(one for one in lines if one.y)
+            if not series:
+                continue
             least = min(value for one in series for value in one.y)
             yield Chart(
                 part.replace(' ', '-'),
