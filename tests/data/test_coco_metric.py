@@ -180,3 +180,16 @@ def test_a_class_has_its_own_ap_whatever_the_order_of_the_ids(tmp_path):
     assert {name: row['AP'] for name, row in made.per_class['bbox'].items()} == dict(boat=1, fish=0, house=0)
     assert scored['coco/boat_precision'] == 1
     assert scored['coco/fish_precision'] == 0
+
+
+@each_model
+def test_the_predictions_of_the_last_evaluation_are_kept(metric, kinds):
+    scores(metric, [[10, 10, 30, 30], [1, 2, 3, 4]], kinds)
+    assert [one['img_id'] for one in metric.predictions] == [1, 2]
+    for one in metric.predictions:
+        assert one['bboxes'].tolist() == [[10, 10, 30, 30], [1, 2, 3, 4]]
+        assert one['scores'].tolist() == [1, 1]
+        assert one['labels'].tolist() == [0, 0]
+        assert ('masks' in one) == ('segm' in kinds)
+    scores(metric, [], kinds)  # where the score is that of a detection that hits nothing
+    assert [len(one['bboxes']) for one in metric.predictions] == [0, 0]

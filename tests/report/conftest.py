@@ -82,7 +82,7 @@ def look(browser):
         page.on('pageerror', lambda error: messages.append(str(error)))
         page.on('request', lambda request: requests.append(request.url[:80]))
         if now is not None:
-            page.clock.set_fixed_time(1000 * now)
+            page.clock.set_fixed_time(now)
         page.goto(file.resolve().as_uri())
         page.wait_for_load_state('load')
         found = page.evaluate(LOOK)
