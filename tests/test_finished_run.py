@@ -83,6 +83,7 @@ optimizer  AdamW, learning rate 0\.005, weight decay 0 to 0\.0001
        best  work_dirs/tiny/best_coco_bbox_mAP_iter_20\.pth \(\d\S* MB, weights alone\), bbox mAP \d\.\d{{3}}
      curves  work_dirs/tiny/curves\.png
 predictions  work_dirs/tiny/predictions\.png
+     report  work_dirs/tiny/report\.html
         log  work_dirs/tiny/{stamp}/{stamp}\.log
 """
     whole = announced + progress + 'validation after iteration 20\n' + TABLE + CLASS_TABLE + named
@@ -130,7 +131,10 @@ def test_the_test_command_repeats_the_scores_of_the_validation(trained, call, tm
     assert '\n     test  24 images, 5 classes' in tested.out
     assert scores(tested.out) == scores(done.stdout)
     assert len(set(scores(done.stdout).values()) - {'0.000', '–'}) > 1  # scores of something
-    assert tested.out.splitlines()[-2] == 'predictions  out/predictions.png'
+    assert tested.out.splitlines()[-3:-1] == [
+        'predictions  out/predictions.png',
+        '     report  out/report.html',
+    ]
     assert (tmp_path / 'out' / 'predictions.png').is_file()
     assert files(folder) == before
 
