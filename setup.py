@@ -13,7 +13,7 @@ SUPERVISION = ['supervision>=0.31']  # for `predict --tile`, and `Result.to_supe
 RUNTIMES = ['onnxruntime>=1.18', 'openvino>=2025.0']  # for `vitdense benchmark FILE`
 # for `train --log`; what torch and MMEngine need of them
 TRACKERS = {'tensorboard': ['tensorboard>=2.14'], 'wandb': ['wandb>=0.16'], 'mlflow': ['mlflow>=2.10']}
-TEST = ['hypothesis>=6.100', 'playwright>=1.40', 'pytest>=8.0', 'pytest-xdist>=3.5']
+TEST = ['hypothesis>=6.100', 'playwright>=1.45', 'pytest>=8.0', 'pytest-xdist>=3.5']
 
 
 class BuildWithConfigs(build_py):

@@ -10,7 +10,7 @@ from tiny_runs import scored, some_facts
 from vitdense.report.page import CHART_JS, page_text
 
 SHA256 = '87364cc2b2a76a6684929e7d6b80b18a897794db38400caff1fcf1791c6925d2'  # of 4.6.1's chart.umd.min.js
-PAGE = files('vitdense.report') / 'page'
+PAGE = files('vitdense.report') / 'templates'
 
 
 def test_the_library_is_the_released_one_with_its_licence_beside_it():
