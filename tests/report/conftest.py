@@ -73,9 +73,12 @@ def browser():
 
 @pytest.fixture
 def look(browser):
-    """Open a page; `now`, in seconds since 1970, is what the browser takes for the time."""
+    """Open a page; `now`, in seconds since 1970, is what the browser takes for the time.
 
-    def look(file, width=1400, script=True, now=None, pdf=False):
+    With `paper` it is seen as it is printed, and printed.
+    """
+
+    def look(file, width=1400, script=True, now=None, paper=False):
         context = browser.new_context(viewport=dict(width=width, height=900), java_script_enabled=script)
         page, messages, requests = context.new_page(), [], []
         page.on('console', lambda message: messages.append(message.text))
@@ -85,8 +88,10 @@ def look(browser):
             page.clock.set_fixed_time(now)
         page.goto(file.resolve().as_uri())
         page.wait_for_load_state('load')
+        if paper:
+            page.emulate_media(media='print')
         found = page.evaluate(LOOK)
-        printed = page.pdf(format='A4', print_background=True) if pdf else b''
+        printed = page.pdf(format='A4', print_background=True) if paper else b''
         context.close()
         outside = [url for url in requests if not url.startswith(('file:', 'data:', 'blob:'))]
         return Seen(messages, outside, found, printed)

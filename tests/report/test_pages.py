@@ -20,6 +20,7 @@ from tiny_runs import heads
 from vitdense.analysis.detections import DetectionEvaluation
 from vitdense.analysis.files import load_evaluation, save_evaluation
 from vitdense.report import recorder
+from vitdense.report.charts import svg
 from vitdense.report.facts import FOLDER, PAGE, read_facts, write_facts
 from vitdense.report.page import SECTIONS
 
@@ -117,7 +118,10 @@ def test_without_scripts_and_on_paper_the_static_charts_are_shown(run_of, look, 
     assert seen.messages == seen.fetched == seen.found['undecoded'] == []
     assert seen.found['alive'] == 0
     assert seen.found['static_shown'] == seen.found['canvases'] > 4
-    assert look(file, pdf=True).pdf.startswith(b'%PDF-')
+    printed = look(file, paper=True)
+    assert printed.found['static_shown'] == seen.found['canvases']
+    assert printed.found['alive'] == 0  # what is drawn for the screen is not printed, too
+    assert printed.pdf.startswith(b'%PDF-')
 
 
 def test_the_facts_of_a_run_are_those_of_its_log_and_its_files(run_of):
@@ -147,6 +151,29 @@ def test_a_page_made_again_is_the_page_that_the_run_has_written(run_of, call_too
     assert (code, err) == (0, '')
     assert f'{folder.name}/{PAGE}' in out
     assert (folder / PAGE).read_bytes() == before
+
+
+@pytest.mark.parametrize('head', ['boxes', pytest.param('labels', marks=pytest.mark.nightly)])
+def test_a_test_has_a_page_of_what_it_has_scored(
+    run_of, call_tool, look, tmp_path, no_pictures, monkeypatch, head
+):
+    run = run_of(head)
+    monkeypatch.setattr('vitdense.report.page.svg', svg)
+    monkeypatch.chdir(tmp_path)
+    options = ['--cfg-options', 'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False']
+    options.append('test_dataloader.dataset.indices=6')
+    words = [run.parent / f'{head}.py', run / 'iter_4.pth', '--sample', '--work-dir', 'out', *options]
+    done = Outcome(*call_tool('test', *words))
+    assert (done.code, done.err) == (0, '')
+    assert 'not written' not in done.out
+    sections = [name for name in sections_of(head) if name not in ('curves', 'recipe')]
+    assert check(look, tmp_path / 'out' / PAGE, sections, 1400).found['photos'] > 0
+    facts, trained = read_facts(tmp_path / 'out'), read_facts(run)
+    assert (facts.state, facts.trains, facts.checkpoint) == ('finished', False, str(run / 'iter_4.pth'))
+    assert facts.evaluated.scores[trained.evaluated.monitored] == pytest.approx(
+        trained.validations[-1][1], abs=0.05
+    )
+    assert facts.data['val']['images'] == 6
 
 
 # ---- how a run ended --------------------------------------------------------------------------------------
