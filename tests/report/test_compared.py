@@ -28,7 +28,7 @@ def test_the_better_run_is_called_the_better_one(first):
     evaluations, names = [accurate(0.9), accurate(0.6, 1)], ['good', 'bad']
     order = [first, 1 - first]
     found = compare_scores(*(evaluations[index] for index in order), resamples=200)
-    said = sentence(found, *(names[index] for index in order), percent=True)
+    said = sentence(found, *(names[index] for index in order), unit='mIoU')
     assert said.startswith('good is better than bad by ')
     size, low, high = map(float, re.search(r'by (\S+) mIoU, 95 % interval (\S+) to (\S+),', said).groups())
     assert size == pytest.approx(100 * (evaluations[0].score() - evaluations[1].score()), abs=0.05)
@@ -47,7 +47,7 @@ def test_the_better_run_is_called_the_better_one(first):
     ],
 )
 def test_an_interval_with_0_in_it_may_be_chance(difference, low, high, expected):
-    said = sentence(Difference(0.5, 0.5 + difference, difference, low, high, 50), 'a', 'b', percent=False)
+    said = sentence(Difference(0.5, 0.5 + difference, difference, low, high, 50), 'a', 'b', unit='AP')
     assert re.match(expected, said)
 
 

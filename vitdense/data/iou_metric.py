@@ -105,8 +105,7 @@ class ClassIoUMetric(IoUMetric):
         """The scores by their names, as MMSegmentation's."""
         self.per_class, self.images = {}, ()
         if not self.format_only:
-            # MMEngine, which looks for tensors in them, makes plain tuples of all tuples
-            self.images = [ImagePixels(*pixels) for *_, pixels in results]
+            self.images = [pixels for *_, pixels in results]
             results = [areas for *areas, _ in results]
             common, union, predicted, labelled = (
                 torch.stack(areas).sum(0) for areas in zip(*results, strict=True)
