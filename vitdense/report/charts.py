@@ -18,9 +18,10 @@ from matplotlib.axes import Axes
 from ..show.colours import distinct_colours
 
 INK, GRID = '#333333', '#dddddd'
-INCHES = 4.6  # of a chart's width, by which its letters are measured
+INCHES = 4.2  # of a chart's width, by which its letters are measured
 POINTS = 400  # of a curve; a screen has no more
-NAMED, ACROSS = 12, 4  # series in a legend, and in one row of it
+LETTER = 0.065  # inches
+NAMED = 12  # series in a legend
 
 
 @dataclass(frozen=True)
@@ -137,13 +138,19 @@ def svg(chart: Chart) -> str:
 
 def _place(chart: Chart) -> tuple[float, float, float, float]:
     """Left, bottom, width and height of the axes, as shares of the picture's, with room for the letters."""
-    letter, row = 0.065 / INCHES, 0.17 / (INCHES * chart.height)
+    letter, row = LETTER / INCHES, 0.17 / (INCHES * chart.height)
     longest = max(map(len, chart.categories), default=0)
-    left = letter * (2 + longest) if chart.kind == 'bars' else letter * 10
+    left = letter * (2 + longest) if chart.kind == 'bars' else letter * 12
     bottom = row * (1.3 + bool(chart.x_label) + (0.25 * longest if _is_slanted(chart) else 0))
     named = sum(bool(one.name) for one in chart.series)
-    top = 1 - row * (0.4 + (-(-named // ACROSS) if 1 < named <= NAMED else 0))
+    top = 1 - row * (0.4 + (-(-named // _across(chart)) if 1 < named <= NAMED else 0))
     return left, bottom, 0.98 - left, max(top - bottom, 0.2)
+
+
+def _across(chart: Chart) -> int:
+    """How many names a row of the legend has room for."""
+    longest = max((len(one.name) for one in chart.series), default=0)
+    return max(1, min(4, int((INCHES / LETTER - 14) / (longest + 7))))
 
 
 def _is_slanted(chart: Chart) -> bool:
@@ -182,7 +189,9 @@ def _draw(ax: Axes, chart: Chart) -> None:
         (ax.set_xlim if chart.kind == 'bars' else ax.set_ylim)(chart.y_range)
     named = sum(bool(one.name) for one in chart.series)
     if 1 < named <= NAMED:
-        ax.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=ACROSS, frameon=False, borderaxespad=0.2)
+        ax.legend(
+            loc='lower left', bbox_to_anchor=(0, 1), ncols=_across(chart), frameon=False, borderaxespad=0.2
+        )
 
 
 def _plain(names: tuple[str, ...]) -> list[str]:
