@@ -116,11 +116,11 @@ def test_without_scripts_and_on_paper_the_static_charts_are_shown(run_of, look, 
     file = run_of(head) / PAGE
     seen = look(file, script=False)
     assert seen.messages == seen.fetched == seen.found['undecoded'] == []
-    assert seen.found['alive'] == 0
+    assert seen.found['canvases_shown'] == 0
     assert seen.found['static_shown'] == seen.found['canvases'] > 4
     printed = look(file, paper=True)
     assert printed.found['static_shown'] == seen.found['canvases']
-    assert printed.found['alive'] == 0  # what is drawn for the screen is not printed, too
+    assert printed.found['canvases_shown'] == 0  # what is drawn for the screen is not printed, too
     assert printed.pdf.startswith(b'%PDF-')
 
 
@@ -242,7 +242,7 @@ def test_a_resumed_run_continues_the_facts(train, place, look):
     before.validations = [[2, 0.25], [4, 0.75]]
     before.seconds['data'] += 1000
     before.events = [[1, 'kept'], [3, 'replaced']]
-    before.evaluated.iteration = 4
+    before.evaluated.iteration, before.evaluated.scores['coco/bbox_mAP'] = 4, 0.75
     write_facts(before, place / 'run')
     options = ['train_cfg.max_iters=6', 'train_cfg.val_interval=2']
     done = train(place, 'boxes', 'run', *options, words=['--resume', 'run/iter_2.pth'])

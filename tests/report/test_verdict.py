@@ -38,10 +38,10 @@ def test_the_score_by_which_the_best_is_chosen_is_named():
 @pytest.mark.parametrize(
     ('scores', 'said'),
     [
-        ((0.3, 0.4), {LONGER}),
-        ((0.39, 0.4), set()),  # by less than two hundredths
-        ((0.5, 0.4), {WORSE}),
-        ((0.41, 0.4), set()),  # by less than a twentieth
+        ((0.375, 0.4), {LONGER}),
+        ((0.385, 0.4), set()),  # by less than two hundredths
+        ((0.5, 0.47), {WORSE}),
+        ((0.5, 0.48), set()),  # by less than a twentieth
         ((0.4,), set()),
         ((0.0, 0.0), {NOTHING}),
     ],
