@@ -33,7 +33,7 @@ LOOK = """async () => {
     photos: document.querySelectorAll('.picture img').length,
     static_shown: [...document.querySelectorAll('.chart img')].filter((i) => i.clientHeight > 20).length,
     canvases: canvases.length,
-    canvases_shown: canvases.filter((one) => one.clientHeight).length,
+    canvases_shown: canvases.filter((one) => one.parentElement.clientHeight).length,
     alive: canvases.filter((one) => one.chart && Chart.getChart(one) && one.clientHeight).length,
     overflow: document.documentElement.scrollWidth - innerWidth,
     sections: [...document.querySelectorAll('section')].map((section) => section.id),
