@@ -16,11 +16,13 @@ def main() -> None:
 def _report(args: argparse.Namespace) -> None:
     from ..console import display_path, make_console, say
     from ..report.again import read_run
-    from ..report.card import CARD, write_card
+    from ..report.card import CARD, refuse_to_overwrite, write_card
     from ..report.facts import PAGE
     from ..report.page import write_page
 
     facts = read_run(args.work_dir)
+    if args.card:
+        refuse_to_overwrite(args.work_dir / CARD)
     console = make_console()
     write_page(facts, args.work_dir, args.work_dir / PAGE)
     say(console, 'report', display_path(args.work_dir / PAGE))

@@ -94,7 +94,7 @@ class ClassIoUMetric(IoUMetric):
         predicted = sample['pred_sem_seg']['data'].squeeze()
         truth = sample['gt_sem_seg']['data'].squeeze().to(predicted)
         classes = len(self.dataset_meta['classes'])
-        # MMSegmentation counts no label that is no class
+        # a label that is no class: MMSegmentation counts what is predicted there, and this does not
         truth = truth.where((truth >= 0) & (truth < classes), self.ignore_index)
         matrix = pixel_confusion(predicted, truth, classes, self.ignore_index).ravel()
         pairs = np.flatnonzero(matrix)

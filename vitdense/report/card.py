@@ -17,14 +17,23 @@ CARD = 'MODEL_CARD.md'
 
 
 def write_card(facts: RunFacts, work_dir: Path, file: Path) -> None:
-    """Write the card of a run; one that its owner may have filled in is not written over.
+    """Write the card of a run.
 
     Raises:
         UserError: there is one already.
     """
+    refuse_to_overwrite(file)
+    write_whole(file, card_text(facts, work_dir))
+
+
+def refuse_to_overwrite(file: Path) -> None:
+    """A card that its owner may have filled in.
+
+    Raises:
+        UserError: there is one.
+    """
     if file.exists():
         raise UserError(f'{file}: is there already, and perhaps filled in; move it away for a new one')
-    write_whole(file, card_text(facts, work_dir))
 
 
 def card_text(facts: RunFacts, work_dir: Path) -> str:

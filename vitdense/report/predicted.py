@@ -13,6 +13,7 @@ from ..engine.work_dir import trained_model
 from ..errors import UserError
 from ..predict.load import load
 from ..predict.predictor import Predictor, scope_of
+from ..predict.result import encoded
 from ..show.pictures import truth_of
 from .images import jpeg, label_png, open_picture, shapes
 
@@ -95,4 +96,7 @@ def _truth(sample: Any, scale: float, size: tuple[int, int], palette: Any) -> An
     if 'data' in truth:
         return label_png(truth.data.squeeze(0).numpy(), size, palette)
     boxes = np.asarray(getattr(truth.bboxes, 'tensor', truth.bboxes), dtype=float).reshape(-1, 4)
-    return [asdict(one) for one in shapes(boxes, truth.labels.tolist(), scale)]
+    masks = truth.get('masks')
+    if masks is not None:
+        masks = encoded(masks.to_ndarray())
+    return [asdict(one) for one in shapes(boxes, truth.labels.tolist(), scale, masks=masks)]

@@ -1,6 +1,7 @@
 """Notes what a run does, and writes its page: at the start, at validations, at the end, and in between."""
 
 import copy
+import math
 import shlex
 import sys
 import time
@@ -180,7 +181,7 @@ class ReportHook(Hook):
         best = facts.evaluated
         if best and best.monitored == monitored:
             known = best.scores[monitored]
-            if not (score > known if higher else score < known):
+            if not math.isnan(known) and not (score > known if higher else score < known):
                 return
         found = evaluate(runner.val_evaluator, dataset, metrics, facts.palette)
         if not facts.latency:  # which is that of all weights
