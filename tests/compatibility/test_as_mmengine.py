@@ -25,6 +25,8 @@ REGISTRIES = {
 @pytest.fixture
 def quick(monkeypatch, tmp_path, no_pictures):
     """Without what takes long on both sides and changes nothing."""
+    # the latency for the page, for which the model is run once more
+    monkeypatch.setattr('vitdense.report.recorder.ReportHook._measure', lambda *words: None)
     monkeypatch.setattr('time.sleep', lambda seconds: None)  # MMEngine's two seconds between epochs
     monkeypatch.setattr('gc.collect', lambda *words: 0)  # a third of a second for each dataset
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **style: (text, True))

@@ -13,7 +13,6 @@ import pytest
 import torch
 import yaml
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 from runs import Outcome, files, refused
 from tiny_runs import heads
 
@@ -179,7 +178,6 @@ def test_a_test_has_a_page_of_what_it_has_scored(
 # ---- how a run ended --------------------------------------------------------------------------------------
 
 
-@HOOKS.register_module()
 class ReportTestHook(Hook):
     """Ends a run at its third iteration."""
 
@@ -211,7 +209,7 @@ class ReportTestHook(Hook):
 )
 def test_a_page_says_how_a_run_ended(train, place, look, how, code, state, iteration, reason):
     with (place / 'boxes.py').open('a') as config:
-        config.write(f'custom_hooks = [dict(type="ReportTestHook", how={how!r})]\n')
+        config.write(f'custom_hooks = [dict(type="test_pages.ReportTestHook", how={how!r})]\n')
     if code is None:
         with pytest.raises(RuntimeError):
             train(place, 'boxes', 'run')
