@@ -329,7 +329,7 @@ def test_runs_are_compared_on_one_page(run_of, call_tool, look, tmp_path, monkey
     (said,) = [line for line in done.out.splitlines() if '95 %' in line]
     better, worse = runs[::-1] if other > one else runs
     assert said.index(better.name) < said.index(worse.name)
-    gap = float(re.search(r'(\d+\.\d) (?:AP|mIoU)', said)[1])
+    gap = float(re.search(r'(\d+\.\d) (?:bbox AP|mIoU)', said)[1])
     assert gap == pytest.approx(100 * abs(one - other), abs=0.06)
 
 

@@ -17,7 +17,7 @@ from ..folder_lock import lock, locked
 WORK_DIRS = Path('work_dirs')
 CONFIG_FILE = '.config_file'  # holds the path of the config that a folder is a run of
 TRAINED = ('*.pth', 'last_checkpoint', 'not_finite')  # left by a training
-TESTED = ('predictions.png',)  # left by a test
+TESTED = ('predictions.png', 'report.html')  # left by a test
 RESUMABLE = re.compile(r'(?:epoch|iter)_\d+\.pth')  # the best checkpoint is weights alone
 
 
@@ -47,11 +47,11 @@ def new_test_dir(wanted: str | None, name: str) -> Path:
     """The folder of a test, locked: the wanted one, or work_dirs/<name>-test, <name>-test-2, ….
 
     Raises:
-        UserError: the wanted one already holds pictures of an earlier run, or another run is running in it.
+        UserError: the wanted one already holds results of an earlier run, or another run is running in it.
     """
     if wanted is not None and _holds(Path(wanted), TESTED):
         raise UserError(
-            f'--work-dir {wanted} holds the predictions of an earlier run; another --work-dir, or none, '
+            f'--work-dir {wanted} holds the results of an earlier run; another --work-dir, or none, '
             f'leaves them alone'
         )
     return _new(wanted, f'{name}-test', TESTED)

@@ -211,8 +211,10 @@ def _coloured(chart: Chart) -> list[tuple[Series, str]]:
 
 def _dataset(chart: Chart, one: Series, colour: str) -> dict[str, Any]:
     if chart.is_of_bars:
-        return dict(label=one.name, data=one.y, backgroundColor=colour)
-    points = [dict(x=x, y=y) for x, y in zip(one.x, one.y, strict=True)]
+        lengths = [value if math.isfinite(value) else None for value in one.y]
+        return dict(label=one.name, data=lengths, backgroundColor=colour)
+    pairs = zip(one.x, one.y, strict=True)
+    points = [dict(x=x, y=y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
     few = len(points) < 30 and chart.kind == 'lines'
     return dict(
         label=one.name,

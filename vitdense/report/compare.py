@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..analysis.bootstrap import Difference, compare_scores
-from ..analysis.files import load_evaluation
 from ..errors import UserError
 from ..show.colours import distinct_colours
 from ..show.curves import run_curves
 from ..show.scores import number
 from .again import read_run
 from .charts import Chart, Series, hexadecimal, line
+from .evaluate import read_evaluation
 from .facts import FOLDER, RunFacts
 from .page import clock, duration, render
 from .predicted import Different, predicted
@@ -58,7 +58,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         if facts.evaluated is None:
             raise UserError(f'{folder}: no validation has scored this run; nothing to compare')
         evaluations = {
-            kind: load_evaluation(folder / FOLDER / file) for kind, file in facts.evaluated.files.items()
+            kind: read_evaluation(folder / FOLDER / file) for kind, file in facts.evaluated.files.items()
         }
         runs.append(Run(str(folder) if alike else folder.name, folder, facts, evaluations))
     return runs
@@ -98,6 +98,10 @@ def sentence(difference: Difference, first: str, second: str, unit: str) -> str:
         second: name of the other.
         unit: of the score in percent.
     """
+    if np.isnan(difference.difference):
+        return f'{first} and {second}: there is nothing to find in their images, and so no {unit}.'
+    if difference.low == difference.high == 0:
+        return f'{first} and {second} have the same {unit} on all {difference.images} images.'
     better, other = second, first
     low, high = difference.low, difference.high
     if difference.difference < 0:
@@ -117,15 +121,15 @@ def _pairs(runs: Sequence[Run]) -> Iterator[Pair]:
             text = f'{one.name} and {other.name}: no score that both have image by image.'
             yield Pair(one.name, other.name, None, text)
             continue
-        try:
-            found = compare_scores(one.evaluations[kinds[0]], other.evaluations[kinds[0]])
-        except ValueError as error:  # other images, other classes
-            yield Pair(
-                one.name, other.name, None, f'{one.name} and {other.name} cannot be compared: {error}.'
-            )
-            continue
-        unit = 'mIoU' if kinds[0] == 'label_maps' else 'AP'
-        yield Pair(one.name, other.name, found, sentence(found, one.name, other.name, unit))
+        for kind in kinds:
+            try:
+                found = compare_scores(one.evaluations[kind], other.evaluations[kind])
+            except ValueError as error:  # other images, other classes
+                text = f'{one.name} and {other.name} cannot be compared: {error}.'
+                yield Pair(one.name, other.name, None, text)
+                break
+            unit = 'mIoU' if kind == 'label_maps' else f'{kind} AP'
+            yield Pair(one.name, other.name, found, sentence(found, one.name, other.name, unit))
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[tuple[str, list[str]]]:

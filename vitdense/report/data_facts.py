@@ -13,8 +13,12 @@ MAPS = 200  # label maps that are, as each is a file
 SIZES = 300  # different sizes of images that are kept
 
 
-def data_facts(dataset: Any) -> dict[str, Any]:
+def data_facts(dataset: Any, maps: bool) -> dict[str, Any]:
     """Of a dataset, or of so many images that are spread over it.
+
+    Args:
+        dataset: of objects or of label maps.
+        maps: which of these.
 
     Returns:
         images: in all; looked: of which so many were looked through.
@@ -24,15 +28,17 @@ def data_facts(dataset: Any) -> dict[str, Any]:
         sizes: [width, height, how many] of the images.
     """
     names = classes_of(dataset)
-    maps = 'instances' not in dataset.get_data_info(0)
     chosen = spread_over(dataset, MAPS if maps else MOST)
     counts, sizes, boxes = Counter[int](), Counter[tuple[int, int]](), list[int]()
     for index in chosen:
         info = dataset.get_data_info(index)
         if maps:
-            with Image.open(info['img_path']) as image:
-                width, height = image.size
-            counts += _pixels(info)
+            try:
+                with Image.open(info['img_path']) as image:
+                    width, height = image.size
+                counts += _pixels(info)
+            except OSError:  # of another place, as behind a file client
+                continue
         else:
             width, height = info.get('width', 0), info.get('height', 0)
             for instance in info.get('instances', ()):
@@ -41,7 +47,8 @@ def data_facts(dataset: Any) -> dict[str, Any]:
                 counts[instance['bbox_label']] += 1
                 left, top, right, bottom = instance['bbox']
                 area = max(right - left, 0) * max(bottom - top, 0)
-                boxes.append(round(1000 * area**0.5 / max(width, height, 1)))
+                if width and height:
+                    boxes.append(round(1000 * area**0.5 / max(width, height)))
         sizes[width, height] += 1
     total = sum(counts[label] for label in range(len(names)))
     return dict(
@@ -58,6 +65,8 @@ def data_facts(dataset: Any) -> dict[str, Any]:
 
 def _pixels(info: dict) -> Counter[int]:
     """Of each class, as MMSegmentation's LoadAnnotations counts them."""
+    if not info.get('seg_map_path'):  # of a test without labels
+        return Counter()
     with Image.open(info['seg_map_path']) as image:
         labels = np.asarray(image)
     if labels.ndim > 2:

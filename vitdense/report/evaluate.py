@@ -1,6 +1,7 @@
 """A validation image by image: from what the metrics keep to the evaluations, and the images worth a look."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..analysis.detections import evaluate_detections
-from ..analysis.files import Evaluation, save_evaluation
+from ..analysis.files import Evaluation, load_evaluation, save_evaluation
 from ..analysis.label_maps import LabelMapEvaluation, evaluate_label_maps
 from ..data.dataset import classes_of, leaf_datasets
+from ..errors import UserError
 from .facts import FOLDER, Evaluated, write_whole
 from .images import Picture, jpeg, label_png, open_picture, shapes
 
 EACH = 4  # images of the best, of the middle, and of the worst
 PICTURES = 'pictures.json'
+BUDGET = 2_200_000  # characters of all of them on the page
 
 
 class Found(NamedTuple):
@@ -26,12 +29,14 @@ class Found(NamedTuple):
     per_class: as the metrics say it.
     evaluations: by what was scored: 'bbox', 'segm', 'label_maps'.
     pictures: the best, middle and worst images.
+    images: how many there were.
     """
 
     scores: dict[str, float]
     per_class: dict[str, dict[str, dict[str, float]]]
     evaluations: dict[str, Evaluation]
     pictures: list[Picture]
+    images: int
 
 
 def evaluate(
@@ -57,8 +62,9 @@ def evaluate(
         elif areas := getattr(metric, 'images', None):
             evaluations['label_maps'] = _label_maps(areas, classes_of(dataset))
             pictures = list(_labelled(areas, evaluations['label_maps'], palette))
-    values = {name: float(score) for name, score in scores.items()}
-    return Found(values, per_class, evaluations, pictures)
+    values = {name: float(score) for name, score in scores.items() if np.ndim(score) == 0}
+    images = max((len(one.images) for one in evaluations.values()), default=len(dataset))
+    return Found(values, per_class, evaluations, _within_budget(pictures), images)
 
 
 def save_evaluated(
@@ -72,14 +78,28 @@ def save_evaluated(
         files[kind] = f'{kind}.npz'
         save_evaluation(evaluation, folder / files[kind])
     write_whole(folder / PICTURES, json.dumps([asdict(picture) for picture in found.pictures]))
-    images = max((len(one.images) for one in found.evaluations.values()), default=0)
-    return Evaluated(iteration, found.scores, monitored, higher, found.per_class, files, images)
+    return Evaluated(iteration, found.scores, monitored, higher, found.per_class, files, found.images)
 
 
 def read_pictures(work_dir: Path) -> list[Picture]:
     """Of a run's folder; none, where it has none."""
     file = work_dir / FOLDER / PICTURES
-    return [Picture(**one) for one in json.loads(file.read_text())] if file.is_file() else []
+    try:
+        return [Picture(**one) for one in json.loads(file.read_text())] if file.is_file() else []
+    except (ValueError, TypeError) as error:
+        raise UserError(f'{file}: damaged ({error}); without this file, the page has no images') from error
+
+
+def read_evaluation(file: Path) -> Evaluation:
+    """An evaluation of a run's folder.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return load_evaluation(file)
+    except ValueError as error:
+        raise UserError(f'{error}; without this file, the page has no parts by image') from error
 
 
 def spread_by_worth(worth: np.ndarray, counts: np.ndarray) -> list[tuple[str, int]]:
@@ -99,6 +119,35 @@ def spread_by_worth(worth: np.ndarray, counts: np.ndarray) -> list[tuple[str, in
         found += [(group, index) for index in members if index not in seen]
         seen |= set(members)
     return found
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The ends of paths, of as many parts as tell them apart."""
+    parts = [Path(path).parts for path in paths]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        names = ['/'.join(one[-depth:]) for one in parts]
+        if len({*names}) == len(names):
+            return names
+    return list(paths)
+
+
+def _within_budget(pictures: list[Picture]) -> list[Picture]:
+    """As many of each group as a page has room for."""
+    for most in range(EACH, 0, -1):
+        seen = Counter[str]()
+        kept = []
+        for picture in pictures:
+            seen[picture.group] += 1
+            if seen[picture.group] <= most:
+                kept.append(picture)
+        if sum(map(_size, kept)) <= BUDGET:
+            return kept
+    return []
+
+
+def _size(picture: Picture) -> int:
+    """Characters on the page, which has the image twice."""
+    return 2 * len(picture.image) + len(json.dumps([picture.truth, picture.prediction]))
 
 
 def _detected(metric: Any, dataset: Any, evaluation: Any) -> Iterator[Picture]:
@@ -150,7 +199,7 @@ def _detected(metric: Any, dataset: Any, evaluation: Any) -> Iterator[Picture]:
 
 
 def _label_maps(areas: Sequence[Any], classes: Sequence[str]) -> LabelMapEvaluation:
-    names = [Path(one.name).name for one in areas]
+    names = short_names([one.name for one in areas])
     return evaluate_label_maps(names, (one.confusion(len(classes)) for one in areas), classes)
 
 

@@ -39,6 +39,7 @@ class Evaluated:
 class RunFacts:
     """All that the page of a run says, but for its curves, which are in the run's log.
 
+    segments: whether its model finds label maps.
     state: how it stands; 'running' also of a run that was killed, which could not say so.
     reason: why it ended, where that was not the end of its schedule.
     written: when the page was last written, in seconds since 1970; `pause` seconds later it is written again.
@@ -57,6 +58,7 @@ class RunFacts:
     command: str
     started: float
     trains: bool = True
+    segments: bool = False
     state: State = 'running'
     reason: str = ''
     written: float = 0.0
@@ -88,10 +90,6 @@ class RunFacts:
     def event(self, text: str) -> None:
         """Note what happened at this iteration."""
         self.events.append([self.iteration, text])
-
-    @property
-    def is_segmentor(self) -> bool:
-        return any(one.get('kind') == 'pixels' for one in self.data.values())
 
 
 def write_facts(facts: RunFacts, work_dir: Path) -> None:

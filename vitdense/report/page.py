@@ -11,12 +11,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import __version__
-from ..analysis.files import load_evaluation
 from ..show.curves import run_curves
 from ..show.scores import number, score_names
 from . import details
 from .charts import Chart, chart_js, line, svg
-from .evaluate import read_pictures
+from .evaluate import read_evaluation, read_pictures
 from .facts import FOLDER, RunFacts, write_whole
 from .verdict import headline_score, verdict
 
@@ -49,7 +48,7 @@ def page_text(facts: RunFacts, work_dir: Path) -> str:
     """The page of a run whose work dir this is."""
     evaluated = facts.evaluated
     evaluations = {
-        kind: load_evaluation(work_dir / FOLDER / name)
+        kind: read_evaluation(work_dir / FOLDER / name)
         for kind, name in (evaluated.files if evaluated else {}).items()
         if (work_dir / FOLDER / name).is_file()
     }
@@ -97,7 +96,7 @@ def render(template: str, **context: Any) -> str:
 
 def _chart_json(chart: Chart) -> str:
     """For a script element, which no text in it may end."""
-    return json.dumps(chart_js(chart), separators=(',', ':')).replace('<', '\\u003c')
+    return json.dumps(chart_js(chart), separators=(',', ':'), allow_nan=False).replace('<', '\\u003c')
 
 
 def clock(seconds: float) -> str:
@@ -112,7 +111,7 @@ def duration(seconds: float) -> str:
 
 def _has(facts: RunFacts, section: str) -> bool:
     return not (
-        (section in OF_TRAININGS and not facts.trains) or (section in OF_DETECTORS and facts.is_segmentor)
+        (section in OF_TRAININGS and not facts.trains) or (section in OF_DETECTORS and facts.segments)
     )
 
 

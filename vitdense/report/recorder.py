@@ -24,7 +24,7 @@ from ..config.description import Undescribable, describe
 from ..config.read import load_config
 from ..config.sources import config_sources
 from ..config.text import changed_entries, flat_entries
-from ..config.tree import innermost, name_of
+from ..config.tree import dicts, innermost, name_of
 from ..console import display_path, say
 from ..data.dataset import classes_of
 from ..engine.checkpoints import description_of
@@ -68,13 +68,20 @@ class ReportHook(Hook):
         if not is_main_process():  # whose `facts` stay None
             return
         with self._tried(runner):
-            facts = self.facts = self._facts(runner, training=True)
+            self.facts = self._facts(runner, training=True)
+        if self.facts is None:
+            return
+        facts, val = self.facts, runner.val_dataloader
+        with self._tried(runner):
             if is_resuming(runner):
                 self._continue(runner, facts)
-            _describe(runner, facts, runner.val_dataloader or runner.train_dataloader)
-            facts.data = {'train': data_facts(runner.train_dataloader.dataset)}
-            if runner.val_dataloader:
-                facts.data['val'] = data_facts(runner.val_dataloader.dataset)
+        with self._tried(runner):
+            _describe(runner, facts, val or runner.train_dataloader)
+        with self._tried(runner):
+            facts.data['train'] = data_facts(runner.train_dataloader.dataset, facts.segments)
+            if val:
+                facts.data['val'] = data_facts(val.dataset, facts.segments)
+        with self._tried(runner):
             self._write(runner)
 
     def after_train_iter(
@@ -91,8 +98,13 @@ class ReportHook(Hook):
         if self.facts is None:  # a validation alone
             return
         self.facts.iteration = runner.iter
+        if metrics:
+            with self._tried(runner):
+                self._note_validation(runner, metrics)
+            if not self.facts.latency:  # which is that of all weights
+                with self._tried(runner):
+                    self._measure(runner, runner.val_dataloader.dataset)
         with self._tried(runner):
-            self._note_validation(runner, metrics or {})
             self._write(runner)
 
     def before_test(self, runner: Runner) -> None:
@@ -100,18 +112,23 @@ class ReportHook(Hook):
             return
         with self._tried(runner):
             self.facts = self._facts(runner, training=False)
+        if self.facts is None:
+            return
+        with self._tried(runner):
             _describe(runner, self.facts, runner.test_dataloader)
-            self.facts.data = {'val': data_facts(runner.test_dataloader.dataset)}
+        with self._tried(runner):
+            self.facts.data['val'] = data_facts(runner.test_dataloader.dataset, self.facts.segments)
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         if self.facts is None:
             return
-        with self._tried(runner):
-            dataset = runner.test_dataloader.dataset
-            if metrics:
+        dataset = runner.test_dataloader.dataset
+        if metrics:
+            with self._tried(runner):
                 found = evaluate(runner.test_evaluator, dataset, metrics, self.facts.palette)
-                monitored = next(iter(metrics))
+                monitored = next(iter(found.scores), '')
                 self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, monitored)
+        with self._tried(runner):
             self._measure(runner, dataset)
 
     @contextmanager
@@ -137,6 +154,7 @@ class ReportHook(Hook):
             command=_command(),
             started=time.time(),
             trains=training,
+            segments=hasattr(unwrapped(runner), 'decode_head'),
             lines=[[label, text] for label, text in preamble(runner, training)],
             findings=[[one.label, one.text, one.level.value] for one in getattr(runner, 'findings', ())],
             classes=classes_of(dataset),
@@ -156,24 +174,25 @@ class ReportHook(Hook):
 
     def _continue(self, runner: Runner, facts: RunFacts) -> None:
         """With what the sessions before have noted, up to where this one was resumed."""
-        try:
-            earlier = read_facts(Path(runner.work_dir))
-        except UserError:  # resumed into another folder, or of an earlier version
-            return
-        at = runner.iter
-        self.before = earlier.seconds
-        facts.started, facts.latency = earlier.started, earlier.latency
-        facts.events = [event for event in earlier.events if event[0] <= at]
-        facts.validations = [one for one in earlier.validations if one[0] <= at]
-        if earlier.evaluated and earlier.evaluated.iteration <= at:
-            facts.evaluated = earlier.evaluated
+        at, folder = runner.iter, Path(runner.cfg.load_from or '').parent
+        try:  # of the run whose checkpoint it is, and of no other that lies where this one writes
+            earlier = read_facts(folder)
+        except UserError:  # of an earlier version
+            earlier = None
+        if earlier and earlier.trains:
+            self.before, facts.started = earlier.seconds, earlier.started
+            if dict(earlier.lines).get('device') == dict(facts.lines).get('device'):
+                facts.latency = earlier.latency
+            facts.events = [event for event in earlier.events if event[0] <= at]
+            facts.validations = [one for one in earlier.validations if one[0] <= at]
+            here = folder.resolve() == Path(runner.work_dir).resolve()
+            if here and earlier.evaluated and earlier.evaluated.iteration <= at:
+                facts.evaluated = earlier.evaluated
         facts.event('resumed')
 
     def _note_validation(self, runner: Runner, metrics: Mapping[str, float]) -> None:
         facts = self.facts
         assert facts is not None
-        if not metrics:
-            return
         dataset = runner.val_dataloader.dataset
         monitored, higher = _monitored(runner, metrics)
         score = float(metrics[monitored])
@@ -184,8 +203,6 @@ class ReportHook(Hook):
             if not math.isnan(known) and not (score > known if higher else score < known):
                 return
         found = evaluate(runner.val_evaluator, dataset, metrics, facts.palette)
-        if not facts.latency:  # which is that of all weights
-            self._measure(runner, dataset)
         facts.evaluated = save_evaluated(found, Path(runner.work_dir), runner.iter, monitored, higher)
 
     def _measure(self, runner: Runner, dataset: Any) -> None:
@@ -297,18 +314,18 @@ def _monitored(runner: Runner, metrics: Mapping[str, float]) -> tuple[str, bool]
 def _recipe(runner: Runner) -> list[list[str]]:
     """What a training does with its data and its optimizer, by name."""
     cfg = runner.cfg
-    found = [
-        ['optimizer', f'{name_of(cfg.optim_wrapper.optimizer)}, {_arguments(cfg.optim_wrapper.optimizer)}']
-    ]
-    if clip := cfg.optim_wrapper.get('clip_grad'):
-        found.append(['gradients', f'clipped: {_arguments(clip)}'])
-    if own := (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys'):
-        found.append(
-            ['own rates', '; '.join(f'{part}: {_arguments(values)}' for part, values in own.items())]
-        )
-    schedulers = cfg.get('param_scheduler') or []
-    for one in schedulers if isinstance(schedulers, list) else [schedulers]:
-        found.append(['schedule', f'{name_of(one)}, {_arguments(one)}'])
+    found = []
+    for one in dicts(cfg.optim_wrapper):  # of several optimizers, each
+        if 'optimizer' not in one:
+            continue
+        found.append(['optimizer', f'{name_of(one["optimizer"])}{_in_brackets(one["optimizer"])}'])
+        if clip := one.get('clip_grad'):
+            found.append(['gradients', f'clipped: {_arguments(clip)}'])
+        if own := (one.get('paramwise_cfg') or {}).get('custom_keys'):
+            rates = '; '.join(f'{part}: {_arguments(values)}' for part, values in own.items())
+            found.append(['own rates', rates])
+    for one in (part for part in dicts(cfg.get('param_scheduler')) if 'type' in part):
+        found.append(['schedule', f'{name_of(one)}{_in_brackets(one)}'])
     found += [
         ['augmentation', f'{name_of(step)}{_in_brackets(step)}']
         for step in innermost(copy.deepcopy(cfg.train_dataloader))[1].get('pipeline') or ()

@@ -49,7 +49,11 @@ def _worth(facts: RunFacts) -> Iterator[str]:
     yield f'{name} {number(value)}' + (
         f', best after iteration {evaluated.iteration}.' if facts.trains else '.'
     )
-    if value <= 0:
+    if value == -1:  # as COCO says it
+        yield 'There is nothing to find in its images.'
+    elif not evaluated.higher:
+        return
+    elif value <= 0:
         yield 'Nothing is found.'
     elif value < LITTLE * unit:
         yield 'Hardly anything is found.'
