@@ -25,6 +25,8 @@ REGISTRIES = {
 @pytest.fixture
 def quick(monkeypatch, tmp_path, no_pictures):
     """Without what takes long on both sides and changes nothing."""
+    # the best checkpoint, which the command keeps also where a config does not ask for it
+    monkeypatch.setattr('vitdense.engine.best.keep_best', lambda cfg: None)
     # the latency for the page, for which the model is run once more
     monkeypatch.setattr('vitdense.report.recorder.ReportHook._measure', lambda *words: None)
     monkeypatch.setattr('time.sleep', lambda seconds: None)  # MMEngine's two seconds between epochs
