@@ -42,7 +42,7 @@ def test_label_maps(runner: Runner) -> Iterator[Finding]:
 def _labels(split: str, dataset: Any) -> Iterator[Finding]:
     for leaf in filter(_has_maps, leaf_datasets(dataset)):
         classes, odd, count = len(classes_of(leaf)), Counter[int](), 0
-        for labels in _loaded(leaf, MAPS):
+        for labels in loaded_maps(leaf, MAPS):
             count += 1
             values = np.unique(labels)
             odd.update(values[(values >= classes) & (values != leaf.ignore_index)].tolist())
@@ -59,7 +59,7 @@ def _zero_label(split: str, dataset: Any, train: list[Any]) -> Iterator[Finding]
         if leaf.reduce_zero_label == reduced[0]:
             continue
         last = len(classes_of(leaf)) - 1
-        there = any((labels == last).any() for labels in _loaded(leaf, MAPS))
+        there = any((labels == last).any() for labels in loaded_maps(leaf, MAPS))
         what = f'reduce_zero_label is {reduced[0]} in the training, {leaf.reduce_zero_label} in the {split}'
         text = f'{what}: a value means one class here and the next one there'
         yield Finding('labels', text, Level.WARNING if there else Level.ERROR)
@@ -86,19 +86,24 @@ def pixels_of_classes(dataset: Any, classes: int) -> Iterator[np.ndarray]:
     total = np.zeros(classes, np.int64)
     parts = [leaf for leaf in leaf_datasets(dataset) if _has_maps(leaf)]
     for leaf in parts:
-        for labels in _loaded(leaf, MOST // len(parts)):
-            found = np.bincount(labels[(labels >= 0) & (labels < classes)], minlength=classes)
+        for labels in loaded_maps(leaf, MOST // len(parts)):
+            found = pixels_of(labels, classes)
             yield found
             total += found
             if np.count_nonzero(total) > 1:
                 return
 
 
+def pixels_of(labels: np.ndarray, classes: int) -> np.ndarray:
+    """(C,), of each class in a label map."""
+    return np.bincount(labels[(labels >= 0) & (labels < classes)], minlength=classes)
+
+
 def _has_maps(leaf: Any) -> bool:
     return hasattr(leaf, 'reduce_zero_label') and hasattr(leaf, 'ignore_index')
 
 
-def _loaded(leaf: Any, most: int) -> Iterator[np.ndarray]:
+def loaded_maps(leaf: Any, most: int) -> Iterator[np.ndarray]:
     """Label maps, spread over a dataset, as its pipeline loads them and before it changes them."""
     load = [one for one in leaf.pipeline.transforms if 'LoadAnnotations' in type(one).__name__]
     for index in spread_over(leaf, most) if load else ():

@@ -4,9 +4,9 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ..data.dataset import classes_of, spread_over
+from ..data.dataset import classes_of, leaf_datasets, spread_over
+from ..preflight.label_maps import loaded_maps, pixels_of
 
 MOST = 5000  # annotations that are looked through
 MAPS = 200  # label maps that are, as each is a file
@@ -28,58 +28,46 @@ def data_facts(dataset: Any, maps: bool) -> dict[str, Any]:
         sizes: [width, height, how many] of the images.
     """
     names = classes_of(dataset)
-    chosen = spread_over(dataset, MAPS if maps else MOST)
-    counts, sizes, boxes = Counter[int](), Counter[tuple[int, int]](), list[int]()
-    for index in chosen:
-        info = dataset.get_data_info(index)
-        if maps:
-            try:
-                with Image.open(info['img_path']) as image:
-                    width, height = image.size
-                counts += _pixels(info)
-            except OSError:  # of another place, as behind a file client
-                continue
-        else:
-            width, height = info.get('width', 0), info.get('height', 0)
-            for instance in info.get('instances', ()):
-                if instance.get('ignore_flag'):
-                    continue
-                counts[instance['bbox_label']] += 1
-                left, top, right, bottom = instance['bbox']
-                area = max(right - left, 0) * max(bottom - top, 0)
-                if width and height:
-                    boxes.append(round(1000 * area**0.5 / max(width, height)))
-        sizes[width, height] += 1
-    total = sum(counts[label] for label in range(len(names)))
+    counts, sizes, boxes = _of_label_maps(dataset, len(names)) if maps else _of_objects(dataset, len(names))
+    total = max(sum(counts), 1)
     return dict(
         images=len(dataset),
-        looked=len(chosen),
+        looked=sizes.total(),
         kind='pixels' if maps else 'objects',
-        classes={
-            name: counts[label] / max(total, 1) if maps else counts[label] for label, name in enumerate(names)
-        },
+        classes={name: count / total if maps else count for name, count in zip(names, counts, strict=True)},
         boxes=_histogram(boxes),
         sizes=[[width, height, count] for (width, height), count in sizes.most_common(SIZES) if width],
     )
 
 
-def _pixels(info: dict) -> Counter[int]:
-    """Of each class, as MMSegmentation's LoadAnnotations counts them."""
-    if not info.get('seg_map_path'):  # of a test without labels
-        return Counter()
-    with Image.open(info['seg_map_path']) as image:
-        labels = np.asarray(image)
-    if labels.ndim > 2:
-        return Counter()
-    counts = np.bincount(labels.ravel())
-    found = {value: int(count) for value, count in enumerate(counts.tolist()) if count}
-    if info.get('reduce_zero_label'):
-        found = {value - 1: count for value, count in found.items() if value}
-    mapping = info.get('label_map') or {}
-    renamed = Counter[int]()
-    for value, count in found.items():
-        renamed[mapping.get(value, value)] += count
-    return renamed
+def _of_objects(dataset: Any, classes: int) -> tuple[list[int], Counter[tuple[int, int]], list[int]]:
+    """Objects of each class, images of each size, and the sizes of objects."""
+    counts, sizes, boxes = [0] * classes, Counter[tuple[int, int]](), list[int]()
+    for index in spread_over(dataset, MOST):
+        info = dataset.get_data_info(index)
+        width, height = info.get('width', 0), info.get('height', 0)
+        sizes[width, height] += 1
+        for instance in info.get('instances', ()):
+            if instance.get('ignore_flag'):
+                continue
+            counts[instance['bbox_label']] += 1
+            left, top, right, bottom = instance['bbox']
+            area = max(right - left, 0) * max(bottom - top, 0)
+            if width and height:
+                boxes.append(round(1000 * area**0.5 / max(width, height)))
+    return counts, sizes, boxes
+
+
+def _of_label_maps(dataset: Any, classes: int) -> tuple[list[int], Counter[tuple[int, int]], list[int]]:
+    """Pixels of each class and label maps of each size."""
+    counts, sizes = np.zeros(classes, dtype=np.int64), Counter[tuple[int, int]]()
+    leaves = leaf_datasets(dataset)
+    for leaf in leaves:
+        for labels in loaded_maps(leaf, max(1, MAPS // len(leaves))):
+            counts += pixels_of(labels, classes)
+            height, width = labels.shape[:2]
+            sizes[width, height] += 1
+    return counts.tolist(), sizes, []
 
 
 def _histogram(values: list[int]) -> list[list[int]]:
