@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import some_facts
 
+from vitdense.engine.work_dir import PAGE
 from vitdense.report.charts import POINTS, Chart, Series, chart_js, line, svg
-from vitdense.report.facts import PAGE
 from vitdense.report.page import page_text, write_page
 
 # a browser has fonts of its own

@@ -13,11 +13,12 @@ from runs import Outcome, files, refused
 from small import REPOSITORY
 from tiny_runs import SHORT, scored, some_facts
 
+from vitdense.engine.work_dir import PAGE
 from vitdense.errors import UserError
 from vitdense.folder_lock import LOCK
 from vitdense.report import facts as facts_file
 from vitdense.report.again import read_run
-from vitdense.report.facts import FILE, FOLDER, PAGE, read_facts, write_facts, write_whole
+from vitdense.report.facts import FILE, FOLDER, read_facts, write_facts, write_whole
 from vitdense.report.page import write_page
 
 

@@ -18,9 +18,10 @@ from tiny_runs import heads
 
 from vitdense.analysis.detections import DetectionEvaluation
 from vitdense.analysis.files import load_evaluation, save_evaluation
+from vitdense.engine.work_dir import PAGE
 from vitdense.report import recorder
 from vitdense.report.charts import svg
-from vitdense.report.facts import FOLDER, PAGE, read_facts, write_facts
+from vitdense.report.facts import FOLDER, read_facts, write_facts
 from vitdense.report.page import SECTIONS
 
 LARGEST = 3e6  # bytes, which a mail still takes

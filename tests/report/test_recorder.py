@@ -10,13 +10,14 @@ from mmengine.config import ConfigDict
 from rich.console import Console
 from tiny_runs import scored, some_facts
 
-from vitdense.engine.work_dir import new_test_dir
+from vitdense.engine.work_dir import PAGE, new_test_dir
 from vitdense.errors import UserError
 from vitdense.report.charts import Chart, Series, chart_js
 from vitdense.report.evaluate import EACH, evaluate, read_evaluation, read_pictures, short_names
-from vitdense.report.facts import FOLDER, PAGE, write_facts
+from vitdense.report.facts import FOLDER, write_facts
 from vitdense.report.images import Picture
-from vitdense.report.recorder import ReportHook, _recipe
+from vitdense.report.recorder import ReportHook
+from vitdense.report.start import recipe
 from vitdense.report.verdict import verdict
 
 
@@ -67,7 +68,7 @@ def test_the_recipe_of_several_optimizers_names_each():
         param_scheduler=dict(a=[dict(type='LinearLR', end=3)], b=[dict(type='StepLR', step_size=2)]),
         train_dataloader=dict(dataset=dict(type='D', pipeline=[])),
     )
-    rows = [tuple(row) for row in _recipe(SimpleNamespace(cfg=cfg))]
+    rows = [tuple(row) for row in recipe(cfg)]
     assert [text.split()[0] for name, text in rows if name == 'optimizer'] == ['AdamW', 'SGD']
     assert [text.split()[0] for name, text in rows if name == 'schedule'] == ['LinearLR', 'StepLR']
 

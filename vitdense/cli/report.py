@@ -15,9 +15,9 @@ def main() -> None:
 
 def _report(args: argparse.Namespace) -> None:
     from ..console import display_path, make_console, say
+    from ..engine.work_dir import PAGE
     from ..report.again import read_run
     from ..report.card import CARD, refuse_to_overwrite, write_card
-    from ..report.facts import PAGE
     from ..report.page import write_page
 
     facts = read_run(args.work_dir)
@@ -27,5 +27,5 @@ def _report(args: argparse.Namespace) -> None:
     write_page(facts, args.work_dir, args.work_dir / PAGE)
     say(console, 'report', display_path(args.work_dir / PAGE))
     if args.card:
-        write_card(facts, args.work_dir, args.work_dir / CARD)
+        write_card(facts, args.work_dir / CARD)
         say(console, 'card', display_path(args.work_dir / CARD))

@@ -17,7 +17,8 @@ from ..folder_lock import lock, locked
 WORK_DIRS = Path('work_dirs')
 CONFIG_FILE = '.config_file'  # holds the path of the config that a folder is a run of
 TRAINED = ('*.pth', 'last_checkpoint', 'not_finite')  # left by a training
-TESTED = ('predictions.png', 'report.html')  # left by a test
+PAGE = 'report.html'
+TESTED = ('predictions.png', PAGE)  # left by a test
 RESUMABLE = re.compile(r'(?:epoch|iter)_\d+\.pth')  # the best checkpoint is weights alone
 
 

@@ -49,7 +49,7 @@ class Chart:
     """
 
     name: str
-    kind: Literal['lines', 'steps', 'points', 'bars', 'columns']
+    kind: Literal['lines', 'points', 'bars', 'columns']
     title: str
     x_label: str
     y_label: str
@@ -107,7 +107,6 @@ def chart_js(chart: Chart) -> dict[str, Any]:
         ),
         options=dict(
             indexAxis=along if chart.is_of_bars else 'x',
-            aspectRatio=1 / chart.height,
             scales=scales,
             plugins=dict(legend=dict(display=named > 1)),
         ),
@@ -226,6 +225,5 @@ def _dataset(chart: Chart, one: Series, colour: str) -> dict[str, Any]:
         borderDash=[6, 4] if one.dashed else [],
         pointRadius=3 if few or chart.kind == 'points' else 0,
         pointHitRadius=8,
-        stepped='before' if chart.kind == 'steps' else False,
         tension=0,
     )

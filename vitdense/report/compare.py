@@ -34,15 +34,6 @@ class Run(NamedTuple):
     evaluations: dict[str, Any]
 
 
-class Pair(NamedTuple):
-    """Two runs whose scores are compared, or why they cannot be."""
-
-    first: str
-    second: str
-    difference: Difference | None
-    sentence: str
-
-
 def read_runs(folders: Sequence[Path]) -> list[Run]:
     """The runs of some work dirs.
 
@@ -66,8 +57,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def compare_page(runs: Sequence[Run]) -> tuple[str, list[str]]:
     """The page, and its sentences on the scores."""
-    pairs = list(_pairs(runs))
-    sentences = [pair.sentence for pair in pairs]
+    sentences = list(_sentences(runs))
     pictures, missing = _pictures(runs)
     text = render(
         'compare.html',
@@ -114,45 +104,45 @@ def sentence(difference: Difference, first: str, second: str, unit: str) -> str:
     return f'{better} has {size} more than {other}, which may be chance: {interval}.'
 
 
-def _pairs(runs: Sequence[Run]) -> Iterator[Pair]:
+def _sentences(runs: Sequence[Run]) -> Iterator[str]:
+    """On the scores of each pair of runs, or why they cannot be compared."""
     for one, other in combinations(runs, 2):
         kinds = [kind for kind in one.evaluations if kind in other.evaluations]
         if not kinds:
-            text = f'{one.name} and {other.name}: no score that both have image by image.'
-            yield Pair(one.name, other.name, None, text)
-            continue
+            yield f'{one.name} and {other.name}: no score that both have image by image.'
         for kind in kinds:
             try:
                 found = compare_scores(one.evaluations[kind], other.evaluations[kind])
             except ValueError as error:  # other images, other classes
-                text = f'{one.name} and {other.name} cannot be compared: {error}.'
-                yield Pair(one.name, other.name, None, text)
+                yield f'{one.name} and {other.name} cannot be compared: {error}.'
                 break
             unit = 'mIoU' if kind == 'label_maps' else f'{kind} AP'
-            yield Pair(one.name, other.name, found, sentence(found, one.name, other.name, unit))
+            yield sentence(found, one.name, other.name, unit)
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[tuple[str, list[str]]]:
-    def row(label: str, values: Sequence[str]) -> tuple[str, list[str]]:
-        return label, list(values)
-
     names = [headline_score(run.facts) for run in runs]
-    yield row('score', [f'{name[0]} {number(name[1])}' if name else '–' for name in names])
-    yield row(
-        'best after iteration', [str(run.facts.evaluated.iteration) for run in runs if run.facts.evaluated]
+    yield ('score', [f'{name[0]} {number(name[1])}' if name else '–' for name in names])
+    yield (
+        'best after iteration',
+        [str(run.facts.evaluated.iteration) for run in runs if run.facts.evaluated],
     )
-    yield row(
-        'state', [f'{run.facts.state}, {run.facts.iteration} of {run.facts.total} iterations' for run in runs]
+    yield (
+        'state',
+        [f'{run.facts.state}, {run.facts.iteration} of {run.facts.total} iterations' for run in runs],
     )
-    yield row('time', [duration(sum(run.facts.seconds.values())) for run in runs])
+    yield ('time', [duration(sum(run.facts.seconds.values())) for run in runs])
     for label in ('model', 'weights', 'train', 'val', 'schedule', 'optimizer', 'device'):
-        yield row(label, [dict(run.facts.lines).get(label, '–') for run in runs])
-    for label, index, unit in (('parameters', 0, 1e6), ('multiply-adds', 1, 1e9)):
-        sums = [sum(cost[index] for cost in run.facts.costs.values()) for run in runs]
-        yield row(label, [f'{value / unit:.2f} {"MG"[index]}' if value else '–' for value in sums])
-    yield row('latency', [f'{1000 * run.facts.latency:.0f} ms' if run.facts.latency else '–' for run in runs])
-    yield row('image', [' × '.join(map(str, run.facts.size)) for run in runs])
-    yield row('page of', [clock(run.facts.written) for run in runs])
+        yield (label, [run.facts.line(label, '–') for run in runs])
+    sizes = [run.facts.parameters for run in runs], [run.facts.multiply_adds for run in runs]
+    for label, values, unit, letter in (
+        ('parameters', sizes[0], 1e6, 'M'),
+        ('multiply-adds', sizes[1], 1e9, 'G'),
+    ):
+        yield label, [f'{value / unit:.2f} {letter}' if value else '–' for value in values]
+    yield ('latency', [f'{1000 * run.facts.latency:.0f} ms' if run.facts.latency else '–' for run in runs])
+    yield ('image', [' × '.join(map(str, run.facts.size)) for run in runs])
+    yield ('page of', [clock(run.facts.written) for run in runs])
 
 
 def _charts(runs: Sequence[Run]) -> Iterator[Chart]:
@@ -170,7 +160,7 @@ def _charts(runs: Sequence[Run]) -> Iterator[Chart]:
         if found := headline_score(facts):
             if facts.latency:
                 latencies.append(Series(run.name, (found[1],), (round(1000 * facts.latency, 1),), colour))
-            if parameters := sum(cost[0] for cost in facts.costs.values()):
+            if parameters := facts.parameters:
                 sizes.append(Series(run.name, (found[1],), (round(parameters / 1e6, 2),), colour))
     milliseconds = 'milliseconds of one image, as each run has measured them'
     for chart in (
@@ -185,7 +175,7 @@ def _charts(runs: Sequence[Run]) -> Iterator[Chart]:
 
 def _class_tables(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     """Of each kind that all have: the classes that all have, the largest difference first."""
-    tables = [run.facts.evaluated.per_class if run.facts.evaluated else {} for run in runs]
+    tables = [run.facts.per_class for run in runs]
     for kind in tables[0]:
         if not all(kind in table for table in tables):
             continue

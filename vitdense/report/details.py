@@ -62,7 +62,6 @@ class ClassTable(NamedTuple):
     kind: str
     columns: list[str]
     rows: list[tuple[str, list[str], float]]
-    left_out: int
 
 
 class Confusion(NamedTuple):
@@ -129,11 +128,9 @@ def size_chart(scores: Mapping[str, float]) -> Chart | None:
 
 def class_tables(facts: RunFacts, evaluations: Mapping[str, Any]) -> Iterator[ClassTable]:
     """The classes with what there is of them in training and validation, the best first."""
-    if not facts.evaluated:
-        return
     trained = facts.data.get('train', {}).get('classes', {})
     pixels = facts.data.get('train', {}).get('kind') == 'pixels'
-    for kind, rows in facts.evaluated.per_class.items():
+    for kind, rows in facts.per_class.items():
         columns = list(next(iter(rows.values()), {}))
         if not columns:
             continue
@@ -151,7 +148,7 @@ def class_tables(facts: RunFacts, evaluations: Mapping[str, Any]) -> Iterator[Cl
             cells.append(_cell(value, columns[-1]))
             table.append((name, cells, max(value, 0.0) / whole))
         heads = ['in training'] * bool(trained) + columns[:-1] + ['AP 50'] * bool(halves) + columns[-1:]
-        yield ClassTable(kind, heads, table, 0)
+        yield ClassTable(kind, heads, table)
 
 
 def _amount(value: float, pixels: bool) -> str:
@@ -300,9 +297,9 @@ def data_charts(facts: RunFacts) -> Iterator[Chart]:
 
 def cost_rows(facts: RunFacts) -> list[tuple[str, str, str]]:
     """Part, parameters and multiply-adds of the model, and their sum."""
-    rows = {**facts.costs, 'sum': [sum(cost[i] for cost in facts.costs.values()) for i in (0, 1)]}
     if not facts.costs:
         return []
+    rows = {**facts.costs, 'sum': [facts.parameters, facts.multiply_adds]}
     return [
         (part, f'{parameters / 1e6:.2f} M', f'{adds / 1e9:.2f} G')
         for part, (parameters, adds) in rows.items()

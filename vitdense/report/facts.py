@@ -12,7 +12,6 @@ from ..errors import UserError
 VERSION = 1  # of the file
 FOLDER = 'report'  # in a work dir
 FILE = 'facts.json'
-PAGE = 'report.html'
 
 State = Literal['running', 'finished', 'stopped', 'failed', 'killed']
 
@@ -23,7 +22,7 @@ class Evaluated:
 
     monitored: the score by which the best is chosen, and `higher` whether more of it is better.
     files: of the evaluations image by image, by what was scored.
-    sizes: of the images, as the model gets them, the most frequent one (H, W).
+    images: how many there were.
     """
 
     iteration: int
@@ -65,14 +64,12 @@ class RunFacts:
     pause: float = 0.0
     iteration: int = 0
     total: int = 0
-    epochs: int = 0  # in all; 0 where a run counts iterations
     lines: list[list[str]] = field(default_factory=list)
     findings: list[list[str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     costs: dict[str, list[int]] = field(default_factory=dict)
     size: list[int] = field(default_factory=list)
     latency: float = 0.0
-    device: str = ''
     classes: list[str] = field(default_factory=list)
     palette: list[list[int]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -86,6 +83,23 @@ class RunFacts:
     evaluated: Evaluated | None = None
     validations: list[list[float]] = field(default_factory=list)  # iteration, and the score that is monitored
     checkpoint: str = ''
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameters for parameters, _ in self.costs.values())
+
+    @property
+    def multiply_adds(self) -> int:
+        return sum(multiply_adds for _, multiply_adds in self.costs.values())
+
+    @property
+    def per_class(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Of what was evaluated, by kind and by class; empty without a validation."""
+        return self.evaluated.per_class if self.evaluated else {}
+
+    def line(self, label: str, missing: str = '') -> str:
+        """What a run said of itself under a label."""
+        return dict(self.lines).get(label, missing)
 
     def event(self, text: str) -> None:
         """Note what happened at this iteration."""

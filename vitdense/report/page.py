@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from .. import __version__
 from ..show.curves import run_curves
@@ -79,19 +79,25 @@ def page_text(facts: RunFacts, work_dir: Path) -> str:
 
 
 def render(template: str, **context: Any) -> str:
-    """A template of this folder, with Chart.js, the style and the script in it."""
+    """A page of a template, with Chart.js, the style and the script in it."""
+    own = files('vitdense.report') / 'templates'
+    library = (own / CHART_JS).read_text(encoding='utf-8').partition('\n//# sourceMappingURL')[0]
+    script, style = ((own / name).read_text(encoding='utf-8') for name in ('page.js', 'page.css'))
+    return fill(
+        template, chart_js=_chart_json, svg=svg, library=library, script=script, style=style, **context
+    )
+
+
+def fill(template: str, **context: Any) -> str:
+    """A template of this package; in HTML all that comes from a run is escaped."""
     environment = Environment(
         loader=PackageLoader('vitdense.report', 'templates'),
-        autoescape=True,
+        autoescape=select_autoescape(),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= dict(chart_js=_chart_json, svg=svg, version=__version__)
-    own = files('vitdense.report') / 'templates'
-    library = (own / CHART_JS).read_text(encoding='utf-8').partition('\n//# sourceMappingURL')[0]
-    script, style = ((own / name).read_text(encoding='utf-8') for name in ('page.js', 'page.css'))
-    return environment.get_template(template).render(library=library, script=script, style=style, **context)
+    return environment.get_template(template).render(version=__version__, **context)
 
 
 def _chart_json(chart: Chart) -> str:
@@ -117,7 +123,6 @@ def _has(facts: RunFacts, section: str) -> bool:
 
 def _tiles(facts: RunFacts) -> Iterator[tuple[str, str, str]]:
     """Label, value, and a remark."""
-    lines = dict(facts.lines)
     if score := headline_score(facts):
         name, value = score
         evaluated = facts.evaluated
@@ -128,12 +133,12 @@ def _tiles(facts: RunFacts) -> Iterator[tuple[str, str, str]]:
     yield (
         'time',
         duration(sum(facts.seconds.values())),
-        'on ' + lines.get('device', facts.device).partition(' (')[0],
+        'on ' + facts.line('device').partition(' (')[0],
     )
     if facts.costs:
-        parameters, adds = (sum(cost[i] for cost in facts.costs.values()) for i in (0, 1))
         size = ' × '.join(map(str, facts.size))
-        yield 'parameters', f'{parameters / 1e6:.1f} M', f'{adds / 1e9:.2f} G multiply-adds at {size}'
+        adds = f'{facts.multiply_adds / 1e9:.2f} G multiply-adds at {size}'
+        yield 'parameters', f'{facts.parameters / 1e6:.1f} M', adds
     if facts.latency:
         yield (
             'latency',

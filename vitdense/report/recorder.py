@@ -1,47 +1,34 @@
 """Notes what a run does, and writes its page: at the start, at validations, at the end, and in between."""
 
-import copy
 import math
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from rich.console import Console
 
 from ..compat import is_sharded
-from ..complexity import model_cost
-from ..config.description import Undescribable, describe
-from ..config.read import load_config
-from ..config.sources import config_sources
-from ..config.text import changed_entries, flat_entries
-from ..config.tree import dicts, innermost, name_of
 from ..console import display_path, say
-from ..data.dataset import classes_of
-from ..engine.checkpoints import description_of
+from ..engine.patience import monitored
 from ..engine.processes import unwrapped
-from ..engine.resume import final_iteration
 from ..engine.stopwatch import OTHER, REPORT
 from ..engine.time_limit import time_limit
-from ..engine.work_dir import trained_model
+from ..engine.work_dir import PAGE, trained_model
 from ..errors import NotFinite, PreflightPassed, Stopped, UserError
 from ..mmengine_internals import is_resuming
 from ..model_state import in_mode
-from ..show.colours import palette_of
-from ..show.preamble import preamble
 from .data_facts import data_facts
 from .evaluate import evaluate, save_evaluated
-from .facts import PAGE, RunFacts, read_facts, write_facts
+from .facts import RunFacts, read_facts, write_facts
 from .page import write_page
+from .start import facts_at_start, note_costs
 
 SHARE = 0.01  # of a run's time that its page may take between two validations
 LATENCIES = 3  # runs of one image, whose median is shown
@@ -68,7 +55,7 @@ class ReportHook(Hook):
         if not is_main_process():  # whose `facts` stay None
             return
         with self._tried(runner):
-            self.facts = self._facts(runner, training=True)
+            self.facts = facts_at_start(runner, training=True)
         if self.facts is None:
             return
         facts, val = self.facts, runner.val_dataloader
@@ -76,7 +63,7 @@ class ReportHook(Hook):
             if is_resuming(runner):
                 self._continue(runner, facts)
         with self._tried(runner):
-            _describe(runner, facts, val or runner.train_dataloader)
+            note_costs(runner, facts, val or runner.train_dataloader)
         with self._tried(runner):
             facts.data['train'] = data_facts(runner.train_dataloader.dataset, facts.segments)
             if val:
@@ -111,11 +98,11 @@ class ReportHook(Hook):
         if not is_main_process():
             return
         with self._tried(runner):
-            self.facts = self._facts(runner, training=False)
+            self.facts = facts_at_start(runner, training=False)
         if self.facts is None:
             return
         with self._tried(runner):
-            _describe(runner, self.facts, runner.test_dataloader)
+            note_costs(runner, self.facts, runner.test_dataloader)
         with self._tried(runner):
             self.facts.data['val'] = data_facts(runner.test_dataloader.dataset, self.facts.segments)
 
@@ -126,8 +113,8 @@ class ReportHook(Hook):
         if metrics:
             with self._tried(runner):
                 found = evaluate(runner.test_evaluator, dataset, metrics, self.facts.palette)
-                monitored = next(iter(found.scores), '')
-                self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, monitored)
+                first = next(iter(found.scores), '')
+                self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, first)
         with self._tried(runner):
             self._measure(runner, dataset)
 
@@ -145,33 +132,6 @@ class ReportHook(Hook):
         with self._tried(runner):
             self._end(runner, None)
 
-    def _facts(self, runner: Runner, training: bool) -> RunFacts:
-        described = description_of(runner, {})
-        dataset = (runner.train_dataloader if training else runner.test_dataloader).dataset
-        facts = RunFacts(
-            name=described['name'],
-            config=display_path(runner.cfg.filename or ''),
-            command=_command(),
-            started=time.time(),
-            trains=training,
-            segments=hasattr(unwrapped(runner), 'decode_head'),
-            lines=[[label, text] for label, text in preamble(runner, training)],
-            findings=[[one.label, one.text, one.level.value] for one in getattr(runner, 'findings', ())],
-            classes=classes_of(dataset),
-            palette=[list(colour) for colour in palette_of(dataset)],
-            changes=_changes(runner),
-            sources=config_sources(runner.cfg.filename or ''),
-            settings=flat_entries(described['config'] or {}),
-            versions=described['versions'],
-            seed=runner.seed,
-        )
-        if training:
-            facts.iteration, facts.total = runner.iter, final_iteration(runner)
-            if isinstance(runner.train_loop, EpochBasedTrainLoop):
-                facts.epochs = runner.max_epochs
-            facts.recipe = _recipe(runner)
-        return facts
-
     def _continue(self, runner: Runner, facts: RunFacts) -> None:
         """With what the sessions before have noted, up to where this one was resumed."""
         at, folder = runner.iter, Path(runner.cfg.load_from or '').parent
@@ -181,7 +141,7 @@ class ReportHook(Hook):
             earlier = None
         if earlier and earlier.trains:
             self.before, facts.started = earlier.seconds, earlier.started
-            if dict(earlier.lines).get('device') == dict(facts.lines).get('device'):
+            if earlier.line('device') == facts.line('device'):
                 facts.latency = earlier.latency
             facts.events = [event for event in earlier.events if event[0] <= at]
             facts.validations = [one for one in earlier.validations if one[0] <= at]
@@ -194,16 +154,17 @@ class ReportHook(Hook):
         facts = self.facts
         assert facts is not None
         dataset = runner.val_dataloader.dataset
-        monitored, higher = _monitored(runner, metrics)
-        score = float(metrics[monitored])
+        key, rule = monitored(runner, metrics)
+        key, higher = (key, rule == 'greater') if key in metrics else (next(iter(metrics)), True)
+        score = float(metrics[key])
         facts.validations.append([runner.iter, score])
         best = facts.evaluated
-        if best and best.monitored == monitored:
-            known = best.scores[monitored]
+        if best and best.monitored == key:
+            known = best.scores[key]
             if not math.isnan(known) and not (score > known if higher else score < known):
                 return
         found = evaluate(runner.val_evaluator, dataset, metrics, facts.palette)
-        facts.evaluated = save_evaluated(found, Path(runner.work_dir), runner.iter, monitored, higher)
+        facts.evaluated = save_evaluated(found, Path(runner.work_dir), runner.iter, key, higher)
 
     def _measure(self, runner: Runner, dataset: Any) -> None:
         assert self.facts is not None
@@ -287,79 +248,3 @@ class ReportHook(Hook):
                 )
         finally:
             runner.stopwatch.switch(OTHER)
-
-
-def _describe(runner: Runner, facts: RunFacts, loader: Any) -> None:
-    """What the model costs for an image of the size that it gets."""
-    cfg = runner.cfg
-    facts.device = next(iter(unwrapped(runner).parameters())).device.type
-    height, width = loader.dataset[0]['inputs'].shape[-2:]
-    facts.size = [height, width]
-    own = Config(dict(model=copy.deepcopy(cfg.model), default_scope=cfg.get('default_scope')))
-    with suppress(UserError):  # a model of parts that cannot be counted
-        costs = model_cost(own, (height, width))
-        facts.costs = {part: [cost.parameters, cost.multiply_adds] for part, cost in costs.items()}
-
-
-def _monitored(runner: Runner, metrics: Mapping[str, float]) -> tuple[str, bool]:
-    """The score by which the best checkpoint is chosen, or else the first; whether more of it is better."""
-    for hook in runner.hooks:
-        if isinstance(hook, CheckpointHook) and hook.save_best:
-            for key in hook.key_indicators:
-                if key in metrics:
-                    return key, hook.is_better_than[key](1, 0)
-    return next(iter(metrics)), True
-
-
-def _recipe(runner: Runner) -> list[list[str]]:
-    """What a training does with its data and its optimizer, by name."""
-    cfg = runner.cfg
-    found = []
-    for one in dicts(cfg.optim_wrapper):  # of several optimizers, each
-        if 'optimizer' not in one:
-            continue
-        found.append(['optimizer', f'{name_of(one["optimizer"])}{_in_brackets(one["optimizer"])}'])
-        if clip := one.get('clip_grad'):
-            found.append(['gradients', f'clipped: {_arguments(clip)}'])
-        if own := (one.get('paramwise_cfg') or {}).get('custom_keys'):
-            rates = '; '.join(f'{part}: {_arguments(values)}' for part, values in own.items())
-            found.append(['own rates', rates])
-    for one in (part for part in dicts(cfg.get('param_scheduler')) if 'type' in part):
-        found.append(['schedule', f'{name_of(one)}{_in_brackets(one)}'])
-    found += [
-        ['augmentation', f'{name_of(step)}{_in_brackets(step)}']
-        for step in innermost(copy.deepcopy(cfg.train_dataloader))[1].get('pipeline') or ()
-    ]
-    found += [['hook', f'{name_of(hook)}{_in_brackets(hook)}'] for hook in cfg.get('custom_hooks') or ()]
-    return found
-
-
-def _arguments(part: Mapping[str, Any]) -> str:
-    return ', '.join(f'{key} {_short(value)}' for key, value in part.items() if key != 'type')
-
-
-def _in_brackets(part: Mapping[str, Any]) -> str:
-    inside = _arguments(part)
-    return f' ({inside})' if inside else ''
-
-
-def _short(value: Any) -> str:
-    text = f'{value:g}' if isinstance(value, float) else str(value)
-    return text if len(text) <= 60 else f'{text[:57]}…'
-
-
-def _changes(runner: Runner) -> list[str]:
-    """What the command line made of the config's file."""
-    file = Path(runner.cfg.filename or '')
-    if not file.is_file():
-        return []
-    with suppress(Undescribable):  # such as a config that holds an object
-        return sorted(changed_entries(describe(load_config(str(file))), describe(runner.cfg)))
-    return []
-
-
-def _command() -> str:
-    """As it was typed, on one line."""
-    program, *arguments = sys.argv
-    start = program.split() if program.startswith('vitdense ') else ['python', display_path(program)]
-    return shlex.join([*start, *arguments])

@@ -77,7 +77,6 @@ def _unit(scores: Mapping[str, float]) -> float:
 
 def _without_score(facts: RunFacts) -> list[str]:
     """Classes of which there is something to find, and nothing was found."""
-    tables = facts.evaluated.per_class if facts.evaluated else {}
-    for rows in tables.values():
+    for rows in facts.per_class.values():
         return [name for name, row in rows.items() if row[list(row)[-1]] == 0]
     return []

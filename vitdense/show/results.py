@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ..console import display_path, say
 from ..data.unreadable import UNREADABLE_FILE
-from ..engine.work_dir import last_checkpoint
+from ..engine.work_dir import PAGE, last_checkpoint
 from . import curves, pictures
 from .scores import number, score_names
 
@@ -45,7 +45,7 @@ def show_results(runner: Runner, console: Console, dataset: Any = None, trained:
             say(console, 'predictions', f'warning: {remark}', 'yellow', WIDTH)
         if remark is not None:
             lines.append(('predictions', display_path(path)))
-    if (page := folder / 'report.html').is_file():
+    if (page := folder / PAGE).is_file():
         lines.append(('report', display_path(page)))
     if (unreadable := folder / UNREADABLE_FILE).exists():
         lines.append(('unreadable', display_path(unreadable)))

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from ..config.tree import name_of
 from ..console import display_path, make_console, say
+from ..engine.work_dir import PAGE
 from ..errors import UserError
 from ..mmengine_internals import vis_backends
 
@@ -22,7 +23,6 @@ BACKENDS = {
     'wandb': 'WandbVisBackend',
     'mlflow': 'MLflowVisBackend',
 }
-REPORT = 'report.html'
 
 
 def require_trackers(names: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ def log_results(runner: Runner) -> None:
     """Name the best checkpoint, hand over the report, and close; a tracker that fails is a warning."""
     known = runner.message_hub.runtime_info
     best = {key: known[key] for key in known if key.startswith('best_ckpt') and Path(known[key]).is_file()}
-    report = Path(runner.work_dir, REPORT)
+    report = Path(runner.work_dir, PAGE)
     for backend in vis_backends(runner.visualizer):
         kind = type(backend).__name__
         try:
