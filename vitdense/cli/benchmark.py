@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .command import make_parser, positive, run
+from .command import make_parser, run
+from .values import positive
 
 if TYPE_CHECKING:
     import torch

@@ -1,7 +1,6 @@
 """What the commands share: arguments, a config prepared from them, and errors in one line."""
 
 import argparse
-import math
 import os
 import sys
 import warnings
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFinite, RankError, Stopped, UserError
 from .launch import LAUNCHERS
+from .values import names, positive, precision
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -69,7 +69,7 @@ def model_parser(
         '--amp',
         nargs='?',
         const='auto',
-        type=_precision,
+        type=precision,
         metavar='PRECISION',
         help='mixed precision: bfloat16, or float16 on a GPU without bfloat16; --amp float16 chooses',
     )
@@ -112,53 +112,11 @@ def add_data_options(p: argparse.ArgumentParser) -> None:
         help='a folder of images and annotations: COCO, YOLO, Pascal VOC, LabelMe, label maps (or several)',
     )
     p.add_argument(
-        '--classes', type=_names, metavar='A,B', help='with --data: the classes; others are background'
+        '--classes', type=names, metavar='A,B', help='with --data: the classes; others are background'
     )
     p.add_argument(
         '--size', type=positive, metavar='N', help='with --data: pixels of the shorter side of images'
     )
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(',')]
-    if not all(names) or len({*names}) < len(names):
-        raise argparse.ArgumentTypeError(f'expected different names with commas between, got {text}')
-    return names
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    return _integer(text, 1)
-
-
-def not_negative(text: str) -> int:
-    """A whole number from 0."""
-    return _integer(text, 0)
-
-
-def positive_number(text: str) -> float:
-    """A number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f'expected a number above 0, got {text}')
-    return number
-
-
-def _integer(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f'expected a whole number from {least}, got {text}')
-    return int(text)
-
-
-def _precision(text: str) -> str:
-    if text not in ('auto', 'bfloat16', 'float16'):
-        raise argparse.ArgumentTypeError(
-            f'expected bfloat16 or float16, got {text}; the config comes before: CONFIG --amp'
-        )
-    return text
 
 
 def run(

@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from .command import make_parser, positive, run
+from .command import make_parser, run
+from .values import positive
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..garbage import collected_later
-from .command import make_parser, positive, run
+from .command import make_parser, run
+from .values import positive
 
 
 def main() -> None:

@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import PreflightPassed, UserError
 from ..garbage import collected_later
-from .command import (
-    model_parser,
-    not_negative,
-    place_data,
-    positive,
-    positive_number,
-    prepare,
-    read_data,
-    run,
-)
+from .command import model_parser, place_data, prepare, read_data, run
 from .launch import join
+from .values import not_negative, positive, positive_number
 
 if TYPE_CHECKING:
     from mmengine.config import Config
