@@ -156,6 +156,15 @@ def test_supervision_gets_objects_masks_and_label_maps(models, photo):
             assert list(detections.data['class_name']) == result.names
 
 
+@pytest.mark.parametrize('kind', ['boxes', 'segmentor'])
+def test_of_a_huge_image_a_smaller_picture_is_drawn(models, kind):
+    """A picture of every pixel of a scan of 123 megapixels would take 17 GB."""
+    huge = np.zeros((6000, 1500, 3), np.uint8)
+    (result,) = models[kind].predict(huge)
+    assert result.size == (6000, 1500)
+    assert result.draw().size == (1024, 4096)
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_drawn_images_keep_their_proportions(models, photo, kind):
     (result,) = models[kind].predict(photo, score=0)

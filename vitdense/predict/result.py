@@ -82,7 +82,10 @@ class Result:
         return np.array(pixels, dtype=bool).reshape(-1, *self.size)
 
     def draw(self) -> Image.Image:
-        """The image with what was found on it; a small image is enlarged, so that the names can be read."""
+        """The image with what was found on it.
+
+        A small image is enlarged, so that the names can be read; one of more than 4096 pixels is reduced.
+        """
         from ..show.overlay import draw_answer
 
         return Image.fromarray(draw_answer(self.image, self._answer(), self.classes, self.palette))

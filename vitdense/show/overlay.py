@@ -1,4 +1,4 @@
-"""One image with an answer on it, in its own pixels."""
+"""One image with an answer on it, in its own pixels, unless it is small or huge."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from .fonts import drawable_labels
 from .sheet import Shown, amounts_in, corners_of, show_answer
 
 LEAST = 512  # pixels of the longer side; names on a smaller picture could not be read
+MOST = 4096  # to draw takes 140 bytes a pixel
 INCHES = 5.0  # of the longer side, by which text and lines are measured
 NAMED = 12  # classes of a label map
 SCORE = 0.4  # predictions below are not drawn
@@ -34,11 +35,12 @@ def draw_answer(
     """An image (H, W, 3), RGB, with instances, the surest first, or a label map on it.
 
     Returns:
-        (H, W, 3), or larger, of the same proportions, where the image is small.
+        (H, W, 3); of a small image larger, of a huge one smaller, in the same proportions.
     """
     height, width = image.shape[:2]
-    scale = max(1.0, LEAST / max(height, width))
-    if scale > 1:
+    longest = max(height, width)
+    scale = min(max(longest, LEAST), MOST) / longest
+    if scale != 1:
         height, width = (max(1, round(side * scale)) for side in (height, width))
         image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
     if 'scores' in answer:
