@@ -88,7 +88,7 @@ class Stem(nn.Module):
             position = F.pad(position, (more, 0, more, 0), mode='replicate')
         x = self.conv(image)
         x = x + resample_table(position, x.shape[-2:])
-        return x, self.tokens.expand(len(image), -1, -1)
+        return x, self.tokens.expand(image.shape[0], -1, -1)
 
 
 class Pooling(nn.Module):

@@ -140,7 +140,7 @@ class Stem(nn.Module):
         side, (height, width) = self.proj.stride[0], image.shape[-2:]
         size = (height + side - 1) // side, (width + side - 1) // side
         x = self.proj(F.pad(image, (0, size[1] * side - width, 0, size[0] * side - height)))
-        x = torch.cat([self.class_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
+        x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
         return x + self.position(size), size
 
     def position(self, size: tuple[int, int]) -> Tensor:
@@ -293,7 +293,7 @@ class SuperViT(Pyramid):
         if scale != 1:
             image = _resize(image, [torch.sym_max(_times(side, scale), 1) for side in (height, width)])
         tokens, (h, w) = self.encode(image, keep_rate)
-        x = self.norm(tokens.patches()).reshape(len(image), h, w, -1).permute(0, 3, 1, 2)
+        x = self.norm(tokens.patches()).reshape(image.shape[0], h, w, -1).permute(0, 3, 1, 2)
         x = x.contiguous(memory_format=torch.channels_last)
         if scale != 1:
             size = [(side + self.arch.patch_size - 1) // self.arch.patch_size for side in (height, width)]

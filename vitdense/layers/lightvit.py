@@ -43,7 +43,7 @@ class Stem(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, 3, H, W) → (B, C, ⌈H/8⌉, ⌈W/8⌉) and (B, N, C)."""
         x = self.norm(self.proj(self.convs(image)).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return x, None if self.tokens is None else self.tokens.repeat(len(image), 1, 1)
+        return x, None if self.tokens is None else self.tokens.repeat(image.shape[0], 1, 1)
 
 
 class PatchMerging(nn.Module):
