@@ -10,7 +10,8 @@ HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'vitdense/__init__.py').read_text()).group(1)
 
 SUPERVISION = ['supervision>=0.31']  # for `predict --tile`, and `Result.to_supervision`
-RUNTIMES = ['onnxruntime>=1.18', 'openvino>=2025.0']  # for `vitdense benchmark FILE`
+RUNTIMES = ['onnxruntime>=1.20', 'openvino>=2025.0']  # what runs exported files
+EXPORT = [*RUNTIMES, 'onnx>=1.17', 'onnxscript>=0.5', 'nncf>=2.17']  # what writes them
 # for `train --log`; what torch and MMEngine need of them
 TRACKERS = {'tensorboard': ['tensorboard>=2.14'], 'wandb': ['wandb>=0.16'], 'mlflow': ['mlflow>=2.10']}
 TEST = ['hypothesis>=6.100', 'playwright>=1.45', 'pytest>=8.0', 'pytest-xdist>=3.5']
@@ -62,13 +63,13 @@ setup(
     extras_require={
         'test': TEST,
         'runtimes': RUNTIMES,
+        'export': EXPORT,
         'supervision': SUPERVISION,
         'trackers': [package for one in TRACKERS.values() for package in one],
         **TRACKERS,
         'dev': [
             *TEST,
-            *RUNTIMES,
-            'onnx>=1.16',
+            *EXPORT,
             *SUPERVISION,
             'import-linter>=2.0',
             'mypy>=1.15',

@@ -36,7 +36,13 @@ for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich t
 
 START = time.monotonic()
 # their fixtures are costly
-ONE_WORKER = {'test_sample.py', 'test_finished_run.py', 'test_two_processes.py', 'test_pages.py'}
+ONE_WORKER = {
+    'test_export.py',
+    'test_finished_run.py',
+    'test_pages.py',
+    'test_sample.py',
+    'test_two_processes.py',
+}
 
 
 @pytest.hookimpl(optionalhook=True)  # where xdist is not installed, or switched off

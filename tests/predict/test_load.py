@@ -94,7 +94,7 @@ def test_what_is_no_checkpoint_of_ours_is_an_error(tmp_path):
         ('text.pth', 'not a checkpoint'),
         ('empty', 'no checkpoint in this folder'),
         ('nowhere.pth', 'no such checkpoint'),
-        ('model.onnx', 'exported'),
+        ('model.onnx', 'no such file'),
         ('nowhere.py', 'no such config'),
     ):
         with pytest.raises(UserError, match=said):

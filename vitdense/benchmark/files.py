@@ -1,65 +1,43 @@
-"""Exported files beside the models that they came from, run by ONNX Runtime and OpenVINO."""
+"""Exported files beside the models that they came from, run by their runtimes."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import UserError
+from ..exported.certificate import read_certificate
+from ..exported.runtimes import open_session
 from .setting import RunSetting
 
 
-def is_exported(name: str) -> bool:
-    """Whether a model is named by a file that one of the runtimes reads."""
-    return Path(name).suffix in RUNTIMES
-
-
 def exported(name: str, setting: RunSetting) -> Callable[[], Any]:
-    """What runs a file on a random image, in float32, with as many threads as torch has.
+    """What runs a file on a random image, with as many threads as torch has.
+
+    A file without a certificate is run in float32, on a normalised image (B, 3, H, W) or, if it takes uint8,
+    on (B, H, W, 3); one with a certificate in its precision.
 
     Raises:
         UserError: there is no such file, its runtime is not installed, or it does not run like this.
     """
-    if not Path(name).is_file():
-        raise UserError(f'{name}: no such file')
     options = dict(train=setting.training, compile=setting.compiled, dtype=setting.dtype != torch.float32)
     if given := [f'--{option}' for option, is_given in options.items() if is_given]:
         raise UserError(f'{name}: an exported file runs as it is, without {", ".join(given)}')
     if setting.device.type != 'cpu':
         raise UserError(f'{name}: an exported file is timed on the CPU: --device cpu')
-    image = torch.randn(setting.batch, 3, *setting.size).numpy()
+    session = open_session(name)
+    if session.certificate is not None:
+        session = open_session(name, read_certificate(Path(name), session.certificate).precision)
+    shape = (setting.batch, 3, *setting.size)
+    image = torch.randn(shape).numpy()
+    if session.takes_pixels:
+        shape = (setting.batch, *setting.size, 3)
+        image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     try:
-        run = RUNTIMES[Path(name).suffix](name, image)
-        run()
-    except ImportError as error:
-        raise UserError(f"{name}: {error}; pip install 'vitdense[runtimes]'") from error
+        session.run(image)
     except Exception as error:  # of any class, as the runtime has it
-        size = ' × '.join(map(str, image.shape))
+        size = ' × '.join(map(str, shape))
         raise UserError(f'{name}: does not run on {size}: {" ".join(str(error).split())}') from error
-    return run
-
-
-def _onnx_runtime(name: str, image: Any) -> Callable[[], Any]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(name, options, providers=['CPUExecutionProvider'])
-    inputs = {session.get_inputs()[0].name: image}
-    return lambda: session.run(None, inputs)
-
-
-def _openvino(name: str, image: Any) -> Callable[[], Any]:
-    import openvino
-
-    settings = dict(
-        INFERENCE_NUM_THREADS=torch.get_num_threads(),
-        PERFORMANCE_HINT='LATENCY',
-        INFERENCE_PRECISION_HINT='f32',  # as the file has it, where the processor could do with less
-    )
-    model = openvino.Core().compile_model(name, 'CPU', settings)
-    return lambda: model([image])
-
-
-RUNTIMES = {'.onnx': _onnx_runtime, '.xml': _openvino}
+    return lambda: session.run(image)

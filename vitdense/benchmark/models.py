@@ -19,8 +19,9 @@ from ..complexity import Cost, cost, model_cost
 from ..config.read import load_config
 from ..engine.precision import autocast_networks
 from ..errors import UserError
+from ..exported.runtimes import is_exported
 from ..model_state import in_mode
-from .files import exported, is_exported
+from .files import exported
 from .setting import RunSetting
 
 # MMDetection's own, as its configs of these names build them, but that in a training step all norms take the

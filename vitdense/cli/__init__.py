@@ -18,6 +18,7 @@ COMMANDS = {
     'complexity': 'count parameters and multiply-adds',
     'benchmark': 'measure times and memory',
     'overfit': 'check that configs can fit eight images',
+    'export': 'export a model to ONNX, OpenVINO or torch, with the proof that it computes the same',
     'convert': 'convert a checkpoint to safetensors',
     'convert_data': 'convert annotations to COCO, YOLO or label maps',
     'run': 'run a script of MMDetection or MMSegmentation',

@@ -94,7 +94,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """Before anything is measured."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from ..benchmark.files import is_exported
+    from ..exported.runtimes import is_exported
 
     for option in ('json', 'picture'):
         if (path := getattr(args, option)) and not Path(path).absolute().parent.is_dir():

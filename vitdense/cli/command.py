@@ -272,10 +272,14 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
 
 
 def checkpoint_config(file: str) -> 'Config':
-    """The config that a checkpoint carries, of which all may be built."""
+    """The config that a checkpoint or an exported file carries, of which all may be built."""
     from ..checkpoint import read_checkpoint
     from ..config.description import check_types, described_config
+    from ..exported.model import ExportedFile, exported_config
+    from ..exported.runtimes import is_exported
 
+    if is_exported(file):
+        return exported_config(ExportedFile.read(file))
     cfg = described_config(read_checkpoint(file), file)
     check_types(cfg)
     return cfg

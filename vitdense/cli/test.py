@@ -16,7 +16,7 @@ def main() -> None:
         'work_dirs/<config>-test, or -2, -3, …',
         described=True,
     )
-    p.add_argument('checkpoint', help='.pth file of a training run, or its work dir')
+    p.add_argument('checkpoint', help='.pth file of a training run, its work dir, or an exported file')
     p.add_argument(
         '--dials',
         nargs='+',
@@ -38,6 +38,8 @@ def _test(args: argparse.Namespace) -> None:
         from ..engine.processes import on_main_process, unwrapped
         from ..engine.runner import VitdenseRunner
         from ..engine.work_dir import new_test_dir
+        from ..exported.model import ExportedFile, described, run_by
+        from ..exported.runtimes import is_exported
         from ..memory import keep_freed_memory
         from ..preflight import PreflightHook
         from ..report.recorder import ReportHook
@@ -47,9 +49,10 @@ def _test(args: argparse.Namespace) -> None:
         keep_freed_memory()
         dials = [DialSetting.parse(text) for text in args.dials or ()]
         args.checkpoint = str(_checkpoint(args))
+        exported = ExportedFile.read(args.checkpoint) if is_exported(args.checkpoint) else None
         data = read_data(args)
         cfg = prepare(args, LOADERS[2:], data)
-    cfg.load_from = args.checkpoint
+    cfg.load_from = None if exported else args.checkpoint
     if args.amp:
         cfg.amp = check_precision(args.amp)
     join(cfg, args.local_rank)
@@ -60,6 +63,9 @@ def _test(args: argparse.Namespace) -> None:
     if data:
         place_data(cfg, data, folder / 'annotations', console)
     runner = VitdenseRunner.from_cfg(cfg)
+    if exported:
+        run_by(unwrapped(runner), exported)
+        runner.exported, runner.loaded_meta = exported, described(exported)['meta']
     runner.register_hook(FuseHook())
     if args.compile:
         compile_parts(unwrapped(runner))
@@ -78,7 +84,15 @@ def _test(args: argparse.Namespace) -> None:
 def _checkpoint(args: argparse.Namespace) -> Path:
     from ..config.bundled import bundled_config
     from ..engine.work_dir import trained_model
+    from ..exported.runtimes import is_exported
 
+    if is_exported(args.checkpoint):
+        options = dict(config=args.config, amp=args.amp, compile=args.compile, dials=args.dials)
+        if given := [name for name, value in options.items() if value]:
+            raise UserError(
+                f'{args.checkpoint}: an exported file is tested as it is, without {", ".join(given)}'
+            )
+        return Path(args.checkpoint)
     if args.config is None and (args.checkpoint.endswith('.py') or bundled_config(args.checkpoint)):
         raise UserError(f'test {args.checkpoint}: expected a checkpoint, which comes after the config')
     return trained_model(args.checkpoint)

@@ -28,6 +28,7 @@ from ..data.dataset import build_dataset, classes_of
 from ..data.reproducible import seed_loader
 from ..data.unreadable import SkipUnreadable
 from ..errors import UserError
+from ..exported.model import ExportedFile
 from ..findings import Finding
 from ..mmengine_internals import is_resuming, mark_as_loaded, train_loader_config
 from ..trial import trial
@@ -69,6 +70,7 @@ class VitdenseRunner(Runner):
     loaded_meta: Mapping[str, Any] = MappingProxyType({})  # what the loaded checkpoint says of its run
     scores: Mapping[str, Any] = MappingProxyType({})  # of the weights as they are
     findings: tuple[Finding, ...] = ()  # of the preflight check
+    exported: ExportedFile | None = None  # which computes in the place of the model's network
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'VitdenseRunner':

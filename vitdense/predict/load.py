@@ -19,14 +19,14 @@ from ..config.read import load_config
 from ..config.tree import dicts, innermost
 from ..engine.work_dir import trained_model
 from ..errors import UserError
+from ..exported.model import ExportedFile, described, exported_config, run_by
+from ..exported.runtimes import is_exported
 from ..findings import first_few
 from ..registered import import_all
 from ..show.colours import palette_for
 from ..trial import trial
 from ..weights import classes_in
 from .predictor import Predictor, scope_of
-
-EXPORTED = ('.onnx', '.xml', '.pt2')
 
 
 class ConfigWarning(UserWarning):
@@ -39,22 +39,23 @@ def load(
     """A model that predicts.
 
     Args:
-        source: a checkpoint of a training; its work dir, of which the best checkpoint is taken; or a config,
-            by its path or its name (`'retinanet_transcnn'`), whose weights are then as its `init_cfg` has
-            them, random by default.
+        source: a checkpoint of a training; its work dir, of which the best checkpoint is taken; an exported
+            file (`.onnx`, `.xml`, `.pt2`) of `vitdense export`; or a config, by its path or its name
+            (`'retinanet_transcnn'`), whose weights are then as its `init_cfg` has them, random by default.
         config: that of a checkpoint that does not say which model it is of. One that differs from what the
             checkpoint says, in the model or in the preprocessing, is a `ConfigWarning`.
         device: by default a GPU, if there is one.
 
     Raises:
         UserError: no such file, a file that is no checkpoint or would execute code, a checkpoint of another
-            tool, or one that describes something else than models of the libraries.
+            tool, one that describes something else than models of the libraries, an exported file that was
+            changed since it was certified, or one whose runtime is not installed.
     """
     import_all()
-    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     source = str(source)
-    if Path(source).suffix in EXPORTED:
-        raise UserError(f'{source}: exported files cannot be loaded yet; expected a checkpoint or a config')
+    if is_exported(source):
+        return _load_exported(source, config, str(device or 'cpu'))
+    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if Path(source).suffix == '.py' or (not Path(source).exists() and bundled_config(source)):
         if config is not None:
             raise UserError(f'{source} and config={config}: expected a checkpoint and its config')
@@ -83,6 +84,18 @@ def load(
     if isinstance(getattr(model, 'backbone', None), Pyramid):
         model.backbone.fuse()  # as in a test
     return _predictor(model, cfg, checkpoint, device)
+
+
+def _load_exported(source: str, config: str | Path | None, device: str) -> Predictor:
+    if config is not None:
+        raise UserError(f'{source} and config={config}: an exported file carries its config')
+    file = ExportedFile.read(source, device)
+    cfg = exported_config(file)
+    model = _build(cfg, 'cpu')
+    run_by(model, file)
+    predictor = _predictor(model, cfg, described(file), torch.device('cpu'))
+    predictor.uncovered = file.certificate.covers
+    return predictor
 
 
 def _build(cfg: Config, device: str) -> Any:

@@ -1,7 +1,7 @@
 """A model that answers for any image: preprocessing of its config, batches, results of one kind."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -33,7 +33,11 @@ class Predictor:
         classes: their names.
         palette: their colours, RGB.
         name: of the config.
+        uncovered: says why images of a height and width are not computed; '' where they are. An exported
+            file computes those that its certificate covers.
     """
+
+    uncovered: Callable[[int, int], str] = staticmethod(lambda height, width: '')
 
     def __init__(
         self, model: Any, cfg: Config, classes: tuple[str, ...], palette: tuple[Colour, ...], name: str
@@ -188,6 +192,8 @@ class Predictor:
             raise UnreadableImage(
                 f'{photo.name}: {height} × {width} pixels: nothing is left after the resize'
             )
+        if reason := self.uncovered(*item['inputs'].shape[1:]):
+            raise UnreadableImage(f'{photo.name}: after the resize, it is {reason}; size=N resizes otherwise')
         return item
 
     def answer(self, photo: Photo, size: int | tuple[int, int] | None, score: float) -> Result:

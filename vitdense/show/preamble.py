@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from .. import __version__, mmcv_ops, threads
+from ..config.tree import name_of
 from ..console import display_path, plural, spread
 from ..data.dataset import classes_of, leaf_datasets
 from ..engine.calibrate import IMAGES, CalibrateHook
@@ -32,15 +33,14 @@ def preamble(runner: Runner, training: bool) -> Iterator[tuple[str, str]]:
     yield 'vitdense', f'{__version__}, torch {torch.__version__}'
     yield 'config', display_path(cfg.filename)
     arch = cfg.model.backbone.get('arch')
-    name = type(model.backbone).__name__ + (f' {arch}' if isinstance(arch, str) else '')
+    exported = getattr(runner, 'exported', None)
+    kind = name_of(cfg.model.backbone) if exported else type(model.backbone).__name__
+    name = kind + (f' {arch}' if isinstance(arch, str) else '')
     yield 'model', f'{type(model).__name__} on {name}'
-    yield (
-        'size',
-        f'{_count(model)} parameters: '
-        + ', '.join(
-            f'{part} {_count(child)}' for part, child in model.named_children() if _count(child) != '0'
-        ),
-    )
+    if not exported:  # of which only the heads are here
+        counts = {part: _count(child) for part, child in model.named_children()}
+        parts = ', '.join(f'{part} {count}' for part, count in counts.items() if count != '0')
+        yield 'size', f'{_count(model)} parameters: {parts}'
     yield 'weights', _weights(runner)
     if training:
         yield 'train', _data(runner.train_dataloader)
@@ -63,6 +63,9 @@ def _count(module: torch.nn.Module) -> str:
 
 def _weights(runner: Runner) -> str:
     """Where the weights come from; a detector that starts from random ones should say so."""
+    if file := getattr(runner, 'exported', None):
+        runtime = f'{file.session.runtime} {file.session.version()}'
+        return f'{display_path(file.session.file)}, {file.certificate.precision}, by {runtime}'
     if source := checkpoint_source(runner):
         return f'{"resumed from" if is_resuming(runner) else "checkpoint"} {display_path(source)}'
     named = [f'{part or "model"} from {file}' for part, file in named_files(unwrapped(runner))]

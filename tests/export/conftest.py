@@ -1,0 +1,24 @@
+"""Small models that are sure of what they find, so that there is something to compare."""
+
+import pytest
+from small import MASKS, SEGMENTOR, workplace
+from sure import make_sure
+
+import vitdense
+
+
+@pytest.fixture(scope='session')
+def predictors(tmp_path_factory, libraries):
+    """Predictors by what they find."""
+    folder = workplace(tmp_path_factory.mktemp('models'))
+    (folder / 'segmentor.py').write_text(SEGMENTOR)
+    (folder / 'masks.py').write_text(MASKS)
+    (folder / 'boxes.py').write_text(
+        (folder / 'tiny.py').read_text()
+        + '\nmodel.test_cfg.update(nms_pre=100, max_per_img=20)'
+        + '\ntest_dataloader.dataset.pipeline[1].update(scale=(160, 96))\n'
+    )
+    found = {name: vitdense.load(folder / f'{name}.py') for name in ('boxes', 'masks', 'segmentor')}
+    for predictor in found.values():
+        make_sure(predictor.model)
+    return found
