@@ -18,7 +18,7 @@ from pathlib import Path
 BACKBONES = ('transcnn', 'hatnet', 'vvt', 'pit', 'supervit', 'dualtoken_vit')
 HEADS = ('retinanet', 'mask_rcnn', 'pspnet', 'deeplabv3')
 LARGER = dict(transcnn='small', hatnet='small', vvt='medium', pit='s', supervit='deit_s', dualtoken_vit='s')
-LARGEST = 640
+LARGEST = dict(mask_rcnn=320)  # pixels of the longer side; others 640
 
 
 def export(name: str, arch: str | None) -> list[dict]:
@@ -48,9 +48,9 @@ def export(name: str, arch: str | None) -> list[dict]:
         start = time.monotonic()
         one = dict(config=name, arch=predictor.cfg.model.backbone.arch)
         try:
-            export = Export(
-                predictor, None, Wanted(('onnx', 'openvino'), name.startswith('retinanet'), largest=LARGEST)
-            )
+            largest = LARGEST.get(name[:9], 640)
+            wanted = Wanted(('onnx', 'openvino'), name.startswith('retinanet'), largest=largest)
+            export = Export(predictor, None, wanted)
             for file in export.write(Path(folder)):
                 certified = export.certified(file, None, None, 0)
                 certificate = certified.certificate
