@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+
+pytest.importorskip('onnxscript', reason='vitdense[export]')
 import torch
 from PIL import Image
 from small import REPOSITORY

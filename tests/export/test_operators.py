@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+
+pytest.importorskip('onnxscript', reason='vitdense[export]')
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -70,9 +70,11 @@ def _export(args: argparse.Namespace) -> None:
     console = make_console()
     has_weights = not _is_config(args.model)
     source = trained_model(args.model) if has_weights else None
+    if args.precision != 'float32' and (not source or args.backbone):
+        raise UserError(f'--precision {args.precision}: needs a trained model, whose score it may cost')
     predictor = load(args.model, args.config, 'cpu')
     if predictor.cfg.get('amp'):
-        predictor.cfg.pop('amp')
+        raise UserError(f'amp={predictor.cfg.amp!r}: a file is compared with the model in float32')
     wanted = Wanted(
         tuple(dict.fromkeys(args.format)),
         args.with_boxes,

@@ -104,7 +104,7 @@ class RawMaps(Graph):
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        scores, deltas = self.model.bbox_head(self.model.extract_feat(self.input(image)))
+        scores, deltas = head_maps(self.model, self.input(image))
         return (*scores, *deltas)
 
 
@@ -120,8 +120,8 @@ class Boxes(Graph):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         head, cfg = self.model.bbox_head, self.model.bbox_head.test_cfg
-        maps = head(self.model.extract_feat(self.input(image)))
-        boxes, scores, labels = dense_boxes(head, maps[0], maps[1], cfg, image.shape[1:3])
+        maps = head_maps(self.model, self.input(image))
+        boxes, scores, labels = dense_boxes(head, *maps, cfg, image.shape[1:3])
         groups = labels[:, None] == torch.arange(head.num_classes, device=labels.device)[:, None]
         found = grouped_nms(
             boxes[:, None].expand(-1, head.num_classes, -1, -1), scores[:, None] * groups, cfg
@@ -188,6 +188,20 @@ class BoxesAndMasks(Graph):
 
 
 # ---- boxes ------------------------------------------------------------------------------------------------
+
+
+def head_maps(model: Any, x: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """The maps of scores and of deltas of a dense head, each a level.
+
+    Raises:
+        UserError: it has others.
+    """
+    maps = model.bbox_head(model.extract_feat(x))
+    if len(maps) != 2:
+        raise UserError(
+            f'a {type(model.bbox_head).__name__} is not exported: it has {len(maps)} kinds of maps'
+        )
+    return maps[0], maps[1]
 
 
 def dense_boxes(
