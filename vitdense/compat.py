@@ -38,6 +38,19 @@ def runs_eagerly_on_cpu(x: Tensor) -> bool:
     return x.device.type == 'cpu' and not is_exporting() and not is_compiling()
 
 
+def sym_max(a: int, b: int) -> int:
+    """The larger of two numbers that an export may hold as symbols.
+
+    In torch 2.11 a compiled graph of fixed sizes breaks at torch's function of two integers.
+    """
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else torch.sym_max(a, b)
+
+
+def sym_min(a: int, b: int) -> int:
+    """The smaller of two, as above."""
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else torch.sym_min(a, b)
+
+
 # 2.10; in 2.5 and 2.8 a graph that recomputes counts a batch norm's batches twice
 COMPILES_RECOMPUTATION = has_torch('2.10')
 

@@ -440,7 +440,9 @@ def test_activation_checkpointing_changes_nothing_but_the_memory(name, device, a
 
     (saved, *expected), (saved_cp, *ours) = results
     assert saved_cp < saved
-    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12 * largest(expected[1]))
+    # position tables are resampled in float32, whose gradient CUDA adds up in changing order
+    rtol, atol = (1e-9, 1e-12) if device == 'cpu' else (1e-6, 1e-7)
+    torch.testing.assert_close(ours, expected, rtol=rtol, atol=atol * largest(expected[1]))
 
 
 @EVERY

@@ -3,8 +3,8 @@
     PYTHONPATH=tests python tests/export/speed.py --folder DIR --prepare   # files, also beside other work
     PYTHONPATH=tests python tests/export/speed.py --folder DIR             # times, on a machine that is quiet
 
-Six backbones alone, and four heads on TransCNN, with random weights: in eager torch, compiled, in ONNX Runtime,
-in OpenVINO in float32, bfloat16 and int8. All of a model run in turns, as `vitdense benchmark` has them.
+Six backbones alone, and four heads on TransCNN, with random weights: in eager torch, compiled, in ONNX
+Runtime, in OpenVINO in float32, bfloat16 and int8. All of a model are timed in turns.
 """
 
 import argparse

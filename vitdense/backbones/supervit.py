@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..compat import sym_max, sym_min
 from ..layers.drop_path import drop_path_rates
 from ..layers.gelu import GELU
 from ..layers.init import init_linear, trunc_normal_
@@ -70,7 +71,7 @@ class Tokens(NamedTuple):
         """Keep the class token and the patches of the highest scores (B, n); the others wait."""
         count = self.active.shape[1]
         # the class token is counted among the tokens, and kept beside this number of patches
-        kept = torch.sym_max(torch.sym_min(_times(count, self.keep_rate, up=True), count - 1), 1)
+        kept = sym_max(sym_min(_times(count, self.keep_rate, up=True), count - 1), 1)
         best = scores.topk(kept, dim=1).indices  # (B, kept)
         index = best[..., None].expand(-1, -1, self.active.shape[2])
         return self._replace(
@@ -291,7 +292,7 @@ class SuperViT(Pyramid):
         # channels_last throughout: a pixel's channels lie together, as 1×1 products and attention read them
         image = image.contiguous(memory_format=torch.channels_last)
         if scale != 1:
-            image = _resize(image, [torch.sym_max(_times(side, scale), 1) for side in (height, width)])
+            image = _resize(image, [sym_max(_times(side, scale), 1) for side in (height, width)])
         tokens, (h, w) = self.encode(image, keep_rate)
         x = self.norm(tokens.patches()).reshape(image.shape[0], h, w, -1).permute(0, 3, 1, 2)
         x = x.contiguous(memory_format=torch.channels_last)

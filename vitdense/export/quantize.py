@@ -1,7 +1,8 @@
 """int8: NNCF's post-training quantization, with images of the task."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ def quantized(file: Path, images: Sequence[np.ndarray], target: Path) -> Path:
 
     Args:
         file: in float32, of ONNX or OpenVINO.
-        images: (1, H, W, 3), uint8, RGB, whose activations set the scales.
+        images: (1, H, W, 3), uint8, RGB, whose activations set the scales; those of the most frequent size
+            are used, since NNCF puts activations of several images into one array.
         target: where it goes.
 
     Raises:
@@ -28,21 +30,38 @@ def quantized(file: Path, images: Sequence[np.ndarray], target: Path) -> Path:
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    options: dict[str, Any] = dict(
-        model_type=nncf.ModelType.TRANSFORMER, subset_size=min(IMAGES, len(images))
-    )
-    try:
-        if file.suffix == '.onnx':
-            import onnx
-
-            data = nncf.Dataset(list(images), lambda image: {'image': image})
-            onnx.save(nncf.quantize(onnx.load(file), data, **options), target)
-        else:
-            import openvino
-
-            model = openvino.Core().read_model(str(file))
-            model = nncf.quantize(model, nncf.Dataset(list(images)), **options)
-            openvino.save_model(model, str(target), compress_to_fp16=False)
-    except Exception as error:  # of any class, as NNCF has it
-        raise UserError(f'{file.name}: cannot be quantized: {" ".join(str(error).split())[:300]}') from error
+    shape = Counter(image.shape for image in images).most_common(1)[0][0]
+    alike = [image for image in images if image.shape == shape][:IMAGES]
+    load, dataset, save = _of_onnx(alike) if file.suffix == '.onnx' else _of_openvino(alike)
+    # The scheme for transformers gives all inputs of a concatenation one scale, which fails in PSPNet's.
+    for scheme in (nncf.ModelType.TRANSFORMER, None):
+        try:
+            model = nncf.quantize(load(file), dataset, model_type=scheme, subset_size=len(alike))
+            break
+        except Exception as error:  # of any class, as NNCF has it
+            failure = error
+    else:
+        text = ' '.join(str(failure).split())[:300]
+        raise UserError(f'{file.name}: cannot be quantized: {text}') from failure
+    save(model, target)
     return target
+
+
+Steps = tuple[Callable[[Path], Any], Any, Callable[[Any, Path], None]]
+
+
+def _of_onnx(images: list[np.ndarray]) -> Steps:
+    import nncf
+    import onnx
+
+    return onnx.load, nncf.Dataset(images, lambda image: {'image': image}), onnx.save
+
+
+def _of_openvino(images: list[np.ndarray]) -> Steps:
+    import nncf
+    import openvino
+
+    def save(model: Any, target: Path) -> None:
+        openvino.save_model(model, str(target), compress_to_fp16=False)
+
+    return lambda file: openvino.Core().read_model(str(file)), nncf.Dataset(images), save

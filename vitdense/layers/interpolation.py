@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..compat import sym_max
+
 
 def resample(x: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
     """Interpolate a map (B, H, W, C) to (B, rows, columns, C) by the two axes' `interpolation`."""
@@ -22,6 +24,6 @@ def interpolation(like: Tensor, length: int, cells: int) -> Tensor:
     """
     pixels = torch.arange(length, device=like.device) + 0.5
     centres = (torch.arange(cells, device=like.device) + 0.5) * (length / cells)
-    reach: Any = torch.sym_max(length, cells) / cells  # in pixels, at least one; symbolic in an export
+    reach: Any = sym_max(length, cells) / cells  # in pixels, at least one; symbolic in an export
     weights = (1 - (pixels - centres[:, None]).abs() / reach).clamp(min=0)
     return (weights / weights.sum(1, keepdim=True)).to(like.dtype)
