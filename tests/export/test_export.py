@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 pytest.importorskip('onnxscript', reason='vitdense[export]')
+import onnx
+import onnx_ir
 import torch
 from PIL import Image
 from small import REPOSITORY
@@ -190,20 +191,24 @@ def export(call_tool, small, tmp_path, monkeypatch):
 
 @NIGHTLY
 def test_a_file_that_differs_is_not_written_and_the_node_is_named(export, monkeypatch):
+    nodes = []
+
     def altered(program, file):
         model = onnx.ModelProto()
         model.CopyFrom(program.model_proto)
-        sums = [node for node in model.graph.node if node.op_type == 'Conv']
-        weight = next(one for one in model.graph.initializer if one.name == sums[3].input[1])
-        values = onnx.numpy_helper.to_array(weight) * 1.05
-        weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+        convolutions = [node for node in model.graph.node if node.op_type == 'Conv']
+        weight = next(one for one in model.graph.initializer if one.name == convolutions[3].input[1])
+        weight.CopyFrom(onnx.numpy_helper.from_array(1.05 * onnx.numpy_helper.to_array(weight), weight.name))
         onnx.save(model, file)
+        program.model = onnx_ir.from_proto(model)
+        nodes.append(convolutions[3].output[0])
 
     monkeypatch.setattr('vitdense.export.run.write_onnx', altered)
     code, _, err, left = export('segmentor')
     assert code == 2
     assert 'not written: ONNX Runtime' in err
     assert '× 64 × 64' in err
+    assert f'first at {nodes[0]}: ' in err
     assert left == []
 
 

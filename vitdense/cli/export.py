@@ -1,6 +1,8 @@
 """`export`: a model as a file of another runtime, with the proof that it computes the same."""
 
 import argparse
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +95,8 @@ def _export(args: argparse.Namespace) -> None:
     export = Export(predictor, source, wanted)
     sizes = ', '.join(f'{height} × {width}' for height, width in export.sizes)
     say(console, 'compare', f'{sizes}; batch sizes {export.batches[0]} and {export.batches[1]}')
+    # unfinished files are removed, too, where a job scheduler ends the process
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory() as scratch, unfinished(out) as folder:
         data = None
         if source and not args.backbone:

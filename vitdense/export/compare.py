@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..exported.model import found_boxes
+from ..exported.runtimes import module_of
 
 TOLERANCE = 1e-3  # standard deviations of an output
 ROUNDING = 4  # units in the last place of float32: another order of the same sums
@@ -178,7 +179,7 @@ def together(differences: Any) -> Difference:
 
 def values_of(program: torch.export.ExportedProgram, image: Tensor) -> dict[str, Tensor]:
     """Every tensor of floats in a program, by its node's name, in the order in which they are computed."""
-    module = program.module()
+    module = module_of(program)
     values: dict[str, Tensor] = {}
 
     class Recorder(torch.fx.Interpreter):

@@ -33,16 +33,13 @@ def quantized(file: Path, images: Sequence[np.ndarray], target: Path) -> Path:
     shape = Counter(image.shape for image in images).most_common(1)[0][0]
     alike = [image for image in images if image.shape == shape][:IMAGES]
     load, dataset, save = _of_onnx(alike) if file.suffix == '.onnx' else _of_openvino(alike)
-    # The scheme for transformers gives all inputs of a concatenation one scale, which fails in PSPNet's.
-    for scheme in (nncf.ModelType.TRANSFORMER, None):
-        try:
-            model = nncf.quantize(load(file), dataset, model_type=scheme, subset_size=len(alike))
-            break
-        except Exception as error:  # of any class, as NNCF has it
-            failure = error
-    else:
-        text = ' '.join(str(failure).split())[:300]
-        raise UserError(f'{file.name}: cannot be quantized: {text}') from failure
+    # Not NNCF's scheme for transformers: PSPNet's concatenation fails in it, and of DualToken-ViT it makes a
+    # file that gives the maps of the image before, where a size changes.
+    try:
+        model = nncf.quantize(load(file), dataset, subset_size=len(alike))
+    except Exception as error:  # of any class, as NNCF has it
+        text = ' '.join(str(error).split())[:300]
+        raise UserError(f'{file.name}: cannot be quantized: {text}') from error
     save(model, target)
     return target
 

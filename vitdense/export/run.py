@@ -349,13 +349,14 @@ class Export:
         """Compare a file with the eager model at every size and batch.
 
         Raises:
-            UserError: it is of float32 and differs; says where, and at which node first.
+            UserError: it differs, in float32, or is no answer at all; says where, and at which node first.
         """
         comparisons, worst = [], Difference(0.0, None, 0, '')
         for size in self.sizes:
             for batch in self.batches:
                 found = self._compared(session, size, batch)
-                if found.worst > 1 and precision == 'float32':
+                is_wrong = found.deviations == float('inf')  # no numbers, or maps of another size
+                if is_wrong or (found.worst > 1 and precision == 'float32'):
                     raise UserError(self._refusal(session, size, batch, found))
                 worst = max(worst, found, key=lambda one: one.worst)
                 comparisons.append(

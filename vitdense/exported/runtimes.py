@@ -132,7 +132,7 @@ class TorchSession(Session):
         self.file = file
         self.certificate = extra[f'{KEY}.json'] or None
         self._device = torch.device(device)
-        self._program = _module_of(program).to(self._device)
+        self._program = module_of(program).to(self._device)
         own = next(
             node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0]
         )
@@ -149,7 +149,7 @@ class TorchSession(Session):
         return torch.__version__.split('+')[0]
 
 
-def _module_of(program: torch.export.ExportedProgram) -> Any:
+def module_of(program: torch.export.ExportedProgram) -> Any:
     """A program that runs at every size: torch refuses maps of one pixel, which the certificate has seen."""
     try:
         return program.module(check_guards=False)
