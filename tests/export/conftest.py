@@ -5,6 +5,8 @@ from small import MASKS, SEGMENTOR, workplace
 from sure import make_sure
 
 import vitdense
+from vitdense.config.read import load_config
+from vitdense.data.sample.use import use_sample_data
 
 
 @pytest.fixture(scope='session')
@@ -18,7 +20,13 @@ def predictors(tmp_path_factory, libraries):
         + '\nmodel.test_cfg.update(nms_pre=100, max_per_img=20)'
         + '\ntest_dataloader.dataset.pipeline[1].update(scale=(160, 96))\n'
     )
-    found = {name: vitdense.load(folder / f'{name}.py') for name in ('boxes', 'masks', 'segmentor')}
+    (folder / 'sample').mkdir()
+    found = {}
+    for name in ('boxes', 'masks', 'segmentor'):
+        cfg = load_config(folder / f'{name}.py')
+        use_sample_data(cfg)
+        (folder / f'sample/{name}.py').write_text(cfg.pretty_text)
+        found[name] = vitdense.load(folder / f'sample/{name}.py')
     for predictor in found.values():
         make_sure(predictor.model)
     return found

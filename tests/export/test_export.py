@@ -271,3 +271,49 @@ def test_a_segmentor_of_one_size_is_certified_for_it_alone(export, tmp_path):
     one = json.loads((tmp_path / 'out/segmentor.onnx.json').read_text())
     assert (one['heights'], one['widths']) == ([64, 64], [96, 96])
     assert open_session(tmp_path / 'out/segmentor.onnx').input_shape == (None, 64, 96, 3)
+
+
+@NIGHTLY
+def test_a_file_of_the_last_opset_is_certified_in_both_runtimes(export, tmp_path):
+    code, _, err, left = export('boxes', '--with-boxes', '--format', 'onnx', 'openvino', '--opset', '21')
+    assert code == 0, err
+    assert {'boxes.onnx', 'boxes.xml', 'boxes.bin'} <= {*left}
+    assert {one.version for one in onnx.load('out/boxes.onnx').opset_import if not one.domain} == {21}
+    assert json.loads(Path('out/boxes.onnx.json').read_text())['versions']['opset'] == '21'
+
+
+@NIGHTLY
+def test_a_backbone_alone_is_certified_and_finds_nothing(export):
+    code, _, err, left = export('segmentor', '--backbone')
+    assert code == 0, err
+    assert 'segmentor-backbone.onnx' in left
+    session = open_session('out/segmentor-backbone.onnx')
+    finest = session.run(np.zeros((1, 64, 96, 3), np.uint8))[0]
+    assert finest.shape[2:] == (16, 24)
+    with pytest.raises(UserError, match='feature maps'):
+        vitdense.load('out/segmentor-backbone.onnx')
+
+
+@NIGHTLY
+@pytest.mark.parametrize('precision', ['int8', 'bfloat16'])
+def test_a_lower_precision_has_its_price_and_is_refused_beyond_the_drop(export, precision):
+    words = ['--sample', '--format', 'openvino', '--precision', precision, '--max-size', '200']
+    code, _, err, left = export('segmentor', *words, '--max-drop', '1')
+    assert code == 0, err
+    one = json.loads(Path(f'out/segmentor-{precision}.xml.json').read_text())
+    assert one['precision'] == precision
+    assert one['price'].keys() == {'drop', 'float32', 'bytes', 'float32_bytes', 'float32_seconds'}
+    assert one['scores']['images'] > 50
+    code, _, err, again = export('segmentor', *words, '--max-drop', '-2', '--overwrite')
+    assert code == 2
+    assert '--max-drop -2' in err
+    assert again == left
+
+
+def test_images_of_other_classes_are_no_data_for_a_score(export, tmp_path, small):
+    checkpoint = torch.load(small / 'segmentor.pth', weights_only=False)
+    checkpoint['meta']['dataset_meta']['classes'] = tuple(f'thing {n}' for n in range(9))
+    torch.save(checkpoint, tmp_path / 'other.pth')
+    code, _, err, left = export(tmp_path / 'other', '--sample')
+    assert (code, left) == (2, [])
+    assert 'thing 0' in err

@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ def _export(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch, unfinished(out) as folder:
         data = None
         if source and not args.backbone:
-            data = _data(args, source, Path(scratch), console)
+            data = _data(args, source, predictor.classes, Path(scratch), console)
         lower = None if args.precision == 'float32' else args.precision
         for file in export.write(folder):
             certified = export.certified(file, data, lower, args.max_drop)
@@ -115,12 +116,15 @@ def _is_config(model: str) -> bool:
     return Path(model).suffix == '.py' or (not Path(model).exists() and bundled_config(model) is not None)
 
 
-def _data(args: argparse.Namespace, source: Path, scratch: Path, console: Any) -> 'Data | None':
+def _data(
+    args: argparse.Namespace, source: Path, classes: Sequence[str], scratch: Path, console: Any
+) -> 'Data | None':
     """The images with annotations that a file is scored on: those asked for, the checkpoint's, or none."""
     from ..config.settings import LOADERS
     from ..console import say
     from ..engine.runner import VitdenseRunner
     from ..export.score import Data
+    from ..findings import first_few
 
     args.checkpoint, args.arch, args.launcher = str(source), None, 'none'
     args.cfg_options, args.data_root = {}, None
@@ -139,4 +143,7 @@ def _data(args: argparse.Namespace, source: Path, scratch: Path, console: Any) -
     cfg.test_dataloader.batch_size = 1  # a batch of several sizes is padded, and then computed otherwise
     if data:
         place_data(cfg, data, scratch / 'annotations', console)
-    return Data(VitdenseRunner.from_cfg(cfg))
+    found = Data(VitdenseRunner.from_cfg(cfg))
+    if (others := list(found.classes)) != list(classes):
+        raise UserError(f'the images are of {first_few(others)}, and the model of {first_few(classes)}')
+    return found

@@ -1,12 +1,13 @@
 """Scores and objects of a file on images with annotations, beside those of the eager model."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from ..data.dataset import classes_of
 from ..engine.runner import VitdenseRunner
 from ..errors import UserError
 from .compare import SCORE, Difference, compare_objects, lowest, together
@@ -47,8 +48,9 @@ class Data(NamedTuple):
         """Those of a config's tests."""
         return cls(VitdenseRunner.from_cfg(cfg))
 
-    def __len__(self) -> int:
-        return len(self.runner.test_dataloader.dataset)
+    @property
+    def classes(self) -> Sequence[str]:
+        return classes_of(self.runner.test_dataloader.dataset)
 
     def batches(self) -> Iterator[Any]:
         yield from self.runner.test_dataloader

@@ -46,7 +46,7 @@ class ExportedFile:
         """
         height, width = images[0].shape[1:]
         if reason := self.certificate.covers(height, width):
-            raise UserError(f'{self.session.file}: an image is {reason}')
+            raise UserError(f'{self.session.file.name}: an image is {reason}')
         pixels = np.concatenate([pixels_of(image) for image in images])
         most = self.certificate.batches[1]
         parts = [self.session.run(pixels[start : start + most]) for start in range(0, len(pixels), most)]

@@ -149,7 +149,7 @@ class TorchSession(Session):
         return torch.__version__.split('+')[0]
 
 
-def module_of(program: torch.export.ExportedProgram) -> Any:
+def module_of(program: Any) -> Any:
     """A program that runs at every size: torch refuses maps of one pixel, which the certificate has seen."""
     try:
         return program.module(check_guards=False)
