@@ -43,7 +43,7 @@ def export(name: str, arch: str | None) -> list[dict]:
             config = Path(folder, f'{name}.py')
             config.write_text(cfg.pretty_text)
         predictor = vitdense.load(config)
-        make_sure(predictor.model)
+        make_sure(predictor.model, 0.1)
         torch.manual_seed(0)
         start = time.monotonic()
         one = dict(config=name, arch=predictor.cfg.model.backbone.arch)

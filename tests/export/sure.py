@@ -3,7 +3,7 @@
 import torch
 
 
-def make_sure(model):
+def make_sure(model, std=0.3):
     """Scores and boxes that differ from place to place, in place: those of random heads are all but equal."""
     torch.manual_seed(0)
     if hasattr(model, 'rpn_head'):
@@ -14,7 +14,7 @@ def make_sure(model):
     else:
         spread = [model.decode_head.conv_seg]
     for layer in spread:
-        torch.nn.init.normal_(layer.weight, std=0.3)
+        torch.nn.init.normal_(layer.weight, std=std)
         torch.nn.init.zeros_(layer.bias)
     for part in model.modules():  # statistics of a batch norm that has seen images
         if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.ops import batched_nms
 
+from vitdense.backbones.supervit import Stem
 from vitdense.export.graph import regions
 from vitdense.export.operators import ExactAdaptivePool, cell_means, exportable
 from vitdense.export.write import to_onnx, write_onnx, write_openvino
@@ -76,6 +77,17 @@ class Table(nn.Module):
         return (image + resample_table(self.table, image.shape[2:]),)
 
 
+class Nearest(nn.Module):
+    """The one of SuperViT's position tables whose size is the nearest to the image's."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = Stem(3, 4, 8, (16, 24, 40, 48))
+
+    def forward(self, image):
+        return (self.stem(image)[0],)
+
+
 class Pooled(nn.Module):
     def __init__(self):
         super().__init__()
@@ -110,7 +122,7 @@ class Regions(nn.Module):
         return (regions(self.extractor, maps, self.boxes.expand(image.shape[0], -1, -1)),)
 
 
-@pytest.mark.parametrize('module', [Antialiased, Table, Pooled, Suppressed, Regions])
+@pytest.mark.parametrize('module', [Antialiased, Table, Nearest, Pooled, Suppressed, Regions])
 def test_an_operator_is_the_same_in_each_runtime_at_sizes_other_than_the_examples(
     module, libraries, tmp_path
 ):

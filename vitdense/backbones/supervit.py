@@ -153,7 +153,8 @@ class Stem(nn.Module):
             grid = table[:, 1:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
             grid = resample_table(grid, size).flatten(2).transpose(1, 2)
             fitted.append(torch.cat([table[:, :1], grid], dim=1))
-        nearest = (self.counts - size[0] * size[1]).abs().argmin()
+        # squared: OpenVINO leaves out the absolute value of what it computes from the image's size
+        nearest = (self.counts - size[0] * size[1]).float().square().argmin()
         return torch.cat(fitted).index_select(0, nearest[None])
 
 
