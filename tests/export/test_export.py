@@ -68,6 +68,10 @@ def test_each_file_has_its_certificate_inside_and_beside(exported):
         assert max(each['tolerances'] for each in one.comparisons) <= 1
         assert sum(each['objects'] for each in one.comparisons) > 50  # there was something to compare
         assert one.heights[0] == 64
+        assert one.scores['images'] == 80
+        for score, value in one.scores['eager'].items():
+            assert abs(one.scores['exported'][score] - value) <= 1e-3
+        assert min(one.seconds['torch'], one.seconds['file']) > 0
         assert name in (exported / 'certificates.md').read_text()
     assert sorted(path.name for path in exported.iterdir()) == sorted(
         [*FILES, *(f'{name}.json' for name in FILES), 'boxes.bin', 'certificates.md']
@@ -99,6 +103,24 @@ def test_an_image_that_the_certificate_does_not_cover_is_refused(exported):
     model = vitdense.load(exported / 'boxes.onnx')
     with pytest.raises(UserError, match='the certificate covers 64 to 200 × 64 to 200'):
         model.predict(np.zeros((40, 300, 3), np.uint8))
+
+
+@NIGHTLY
+def test_a_file_is_scored_and_timed_as_it_is(exported, call_tool, tmp_path, monkeypatch, no_pictures):
+    monkeypatch.chdir(tmp_path)
+    words = ['--sample', '--cfg-options', 'test_dataloader.num_workers=0']
+    words += ['test_dataloader.persistent_workers=False', 'test_dataloader.dataset.indices=8']
+    code, out, err = call_tool('test', exported / 'boxes.onnx', *words)
+    assert (code, err) == (0, '')
+    assert 'by ONNX Runtime' in out
+    assert 'RetinaNet on TransCNN' in out
+    code, _, err = call_tool('test', exported / 'boxes.onnx', '--sample', '--amp')
+    assert code == 2
+    assert 'without amp' in err
+    words = ['--size', '64', '96', '--rounds', '1', '--device', 'cpu']
+    code, out, err = call_tool('benchmark', exported / 'boxes.onnx', *words)
+    assert code == 0, err
+    assert 'boxes.onnx' in out
 
 
 @NIGHTLY
