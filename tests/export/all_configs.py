@@ -75,19 +75,22 @@ def export(name: str, arch: str | None) -> list[dict]:
 
 
 def table(lines: list[dict]) -> str:
+    """A row for each config."""
     rows = [
-        '| Config | Variant | File | MB | Comparisons | Worst difference | Objects matched | Export, s |',
-        '|---|---|---|---:|---:|---:|---:|---:|',
+        '| Config | Variant | ONNX, MB | worst difference | OpenVINO, MB | worst difference | objects |',
+        '|---|---|---:|---:|---:|---:|---:|',
     ]
-    for line in lines:
-        if 'refused' in line:
-            rows.append(f'| {line["config"]} | {line["arch"]} | refused: {line["refused"]} | | | | | |')
-            continue
-        unit = 'of its tolerance' if line['kind'] in ('boxes', 'masks') else 'std'
-        objects = line['objects'] if line['kind'] in ('boxes', 'masks') else '–'
-        cells = [line['config'], line['arch'], line['file'], f'{line["bytes"] / 1e6:.0f}']
-        cells += [line['comparisons'], f'{line["worst"]:.1e} {unit}', objects, f'{line["took"]:.0f}']
-        rows.append(f'| {" | ".join(map(str, cells))} |')
+    for name in dict.fromkeys(line['config'] for line in lines):
+        own = [line for line in lines if line['config'] == name]
+        files = {line['file']: line for line in own if 'file' in line}
+        refused = next((line['refused'] for line in own if 'refused' in line), '')
+        cells = [name, own[0]['arch']]
+        for suffix in ('.onnx', '.xml'):
+            one = files.get(suffix)
+            unit = 'of the tolerance' if one and one['kind'] in ('boxes', 'masks') else 'std'
+            cells += [f'{one["bytes"] / 1e6:.0f}', f'{one["worst"]:.1e} {unit}'] if one else ['–', refused]
+        found = [line['objects'] for line in files.values() if line['objects']]
+        rows.append(f'| {" | ".join([*cells, " and ".join(map(str, found)) or "–"])} |')
     return '\n'.join(rows)
 
 
