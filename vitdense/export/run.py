@@ -5,7 +5,8 @@ import copy
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -284,7 +285,7 @@ class Export:
             scored = self._score(data, session, certificate, self.predictor.model)
             check_same(scored, file.name)
             certificate.scores = scores_of(scored)
-        certificate.seconds = self._seconds(session)
+        certificate.seconds = self._seconds(file=session)
         if lower:
             file, certificate = self._lowered(file, session, certificate, data, lower, max_drop)
         certify(file, certificate)
@@ -295,7 +296,7 @@ class Export:
         run_by(model, ExportedFile(session, certificate))
         return data.score(beside, model, *self._limits())
 
-    def _seconds(self, session: Session) -> dict[str, Any]:
+    def _seconds(self, **sessions: Session) -> dict[str, Any]:
         """Of one image of the size of the config's tests, in turns."""
         image = images_of(self.scale, 1)
         pixels = image.numpy()
@@ -304,7 +305,9 @@ class Export:
             with torch.no_grad():
                 self.eager(image)
 
-        times = time_in_turns(dict(torch=eager, file=lambda: session.run(pixels)), 5, torch.device('cpu'))
+        runs: dict[Hashable, Callable[[], Any]] = {'torch': eager}
+        runs |= {name: partial(session.run, pixels) for name, session in sessions.items()}
+        times = time_in_turns(runs, 5, torch.device('cpu'))
         seconds: dict[str, Any] = {str(name): timing.median for name, timing in times.items()}
         return dict(seconds, size=list(self.scale), threads=torch.get_num_threads())
 
@@ -330,14 +333,14 @@ class Export:
         run_by(exact, ExportedFile(session, certificate))
         scored = self._score(data, session_lower, low, exact)
         low.scores = dict(scores_of(scored), eager=certificate.scores['eager'])
+        low.seconds = self._seconds(file=session_lower, float32=session)
         low.price = dict(
             drop=scored.drop,
             float32=dict(certificate.scores['exported']),
             bytes=size_of(target),
             float32_bytes=size_of(file),
-            float32_seconds=certificate.seconds['file'],
+            float32_seconds=low.seconds.pop('float32'),
         )
-        low.seconds = self._seconds(session_lower)
         if scored.drop > max_drop:
             raise UserError(
                 f'{target.name}: not written: {lower} loses {scored.drop:.4f} of its score, more than '
