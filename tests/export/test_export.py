@@ -46,7 +46,7 @@ def exported(small, libraries, tmp_path_factory):
     """The folder of an export in every format, with boxes."""
     folder = tmp_path_factory.mktemp('exported')
     command = [sys.executable, REPOSITORY / 'tools/export.py', small / 'boxes.pth', '--with-boxes']
-    words = ['--format', 'onnx', 'openvino', 'pt2', '--max-size', '200', '--out', folder]
+    words = ['--format', 'onnx', 'openvino', 'pt2', '--max-size', '200', '--sample', '--out', folder]
     done = subprocess.run([*map(str, command), *map(str, words)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('certified') == 3

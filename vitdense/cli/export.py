@@ -103,6 +103,8 @@ def _export(args: argparse.Namespace) -> None:
         if source and not args.backbone:
             data = _data(args, source, predictor.classes, Path(scratch), console)
         lower = None if args.precision == 'float32' else args.precision
+        if lower and data is None:
+            raise UserError(f'--precision {lower}: needs images to score on: --data DIR or --sample')
         for file in export.write(folder):
             certified = export.certified(file, data, lower, args.max_drop)
             certified = publish(certified, out, predictor.name + suffix)
@@ -129,6 +131,11 @@ def _data(
     args.checkpoint, args.arch, args.launcher = str(source), None, 'none'
     args.cfg_options, args.data_root = {}, None
     is_asked = bool(args.sample or args.data)
+    if not is_asked and (args.fixed or args.max_size):  # its own images may be of any size
+        option = '--fixed' if args.fixed else '--max-size'
+        text = f'warning: scores are not compared with {option}; --data or --sample name images'
+        say(console, 'score', text, 'bold yellow')
+        return None
     data = read_data(args)
     try:
         cfg = prepare(args, LOADERS[2:], data)

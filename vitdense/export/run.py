@@ -286,7 +286,7 @@ class Export:
             check_same(scored, file.name)
             certificate.scores = scores_of(scored)
         certificate.seconds = self._seconds(file=session)
-        if lower:
+        if lower and data is not None:
             file, certificate = self._lowered(file, session, certificate, data, lower, max_drop)
         certify(file, certificate)
         return Certified(file, certificate)
@@ -316,12 +316,10 @@ class Export:
         file: Path,
         session: Session,
         certificate: Certificate,
-        data: Data | None,
+        data: Data,
         lower: str,
         max_drop: float,
     ) -> tuple[Path, Certificate]:
-        if data is None:
-            raise UserError(f'--precision {lower}: needs images to score on: --data DIR or --sample')
         if lower == 'int8':
             images = [pixels_of(image) for batch in data.batches() for image in batch['inputs']]
             target = quantized(file, images, file.with_name(f'{file.stem}-int8{file.suffix}'))
