@@ -52,7 +52,7 @@ def prepare(name: str, folder: Path) -> None:
     quantized(folder / f'{name}.xml', images, folder / f'{name}-int8.xml')
 
 
-def time_all(name: str, folder: Path) -> None:
+def time_all(name: str, folder: Path, compiled: bool) -> None:
     """Milliseconds of one image of each size, by column."""
     from vitdense.benchmark.timing import time_in_turns
     from vitdense.export.compare import images_of
@@ -73,7 +73,7 @@ def time_all(name: str, folder: Path) -> None:
     for size in SIZES:
         image = images_of(size, 1)
         runs = {'torch': partial(export.eager, image)}
-        if not name.startswith('mask_rcnn'):  # torch.compile does not take its two suppressions as they are
+        if compiled and not name.startswith('mask_rcnn'):  # whose two suppressions it does not take
             runs['compiled'] = partial(torch.compile(export.eager, dynamic=False), image)
         runs |= {column: partial(session.run, image.numpy()) for column, session in sessions.items()}
         with torch.no_grad():
@@ -86,17 +86,22 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--folder', type=Path, required=True)
     p.add_argument('--prepare', action='store_true')
+    p.add_argument('--compiled', action='store_true', help='torch.compile, too: minutes for each model')
     p.add_argument('--one', help=argparse.SUPPRESS)
     args = p.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     if args.one:
-        (prepare if args.prepare else time_all)(args.one, args.folder)
+        if args.prepare:
+            prepare(args.one, args.folder)
+        else:
+            time_all(args.one, args.folder, args.compiled)
         return
     for name in NAMES:
         done = args.folder / (f'{name}-int8.bin' if args.prepare else f'{name}.json')
         if not done.exists():
             words = [sys.executable, __file__, '--folder', args.folder, '--one', name]
-            subprocess.run([*map(str, words), *['--prepare'] * args.prepare])
+            words += ['--prepare'] * args.prepare + ['--compiled'] * args.compiled
+            subprocess.run(list(map(str, words)))
     print(f'| Model | Size | {" | ".join(COLUMNS)} |')
     print(f'|---|---|{"---:|" * len(COLUMNS)}')
     for name in NAMES:
