@@ -97,19 +97,22 @@ def _export(args: argparse.Namespace) -> None:
     sizes = ', '.join(f'{height} × {width}' for height, width in export.sizes)
     say(console, 'compare', f'{sizes}; batch sizes {export.batches[0]} and {export.batches[1]}')
     # unfinished files are removed, too, where a job scheduler ends the process
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    with tempfile.TemporaryDirectory() as scratch, unfinished(out) as folder:
-        data = None
-        if source and not args.backbone:
-            data = _data(args, source, predictor.classes, Path(scratch), console)
-        lower = None if args.precision == 'float32' else args.precision
-        if lower and data is None:
-            raise UserError(f'--precision {lower}: needs images to score on: --data DIR or --sample')
-        for file in export.write(folder):
-            certified = export.certified(file, data, lower, args.max_drop)
-            certified = publish(certified, out, predictor.name + suffix)
-            append_line(out, certified)
-            say(console, 'certified', f'{display_path(certified.file)}: {certified.line}')
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with tempfile.TemporaryDirectory() as scratch, unfinished(out) as folder:
+            data = None
+            if source and not args.backbone:
+                data = _data(args, source, predictor.classes, Path(scratch), console)
+            lower = None if args.precision == 'float32' else args.precision
+            if lower and data is None:
+                raise UserError(f'--precision {lower}: needs images to score on: --data DIR or --sample')
+            for file in export.write(folder):
+                certified = export.certified(file, data, lower, args.max_drop)
+                certified = publish(certified, out, predictor.name + suffix)
+                append_line(out, certified)
+                say(console, 'certified', f'{display_path(certified.file)}: {certified.line}')
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _is_config(model: str) -> bool:
