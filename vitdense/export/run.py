@@ -53,6 +53,7 @@ from .write import (
 )
 
 WORST = 1e9  # in the place of an infinite difference, which JSON has not
+FAILS = 'it fails'
 SOURCE = 'graph.onnx'  # which OpenVINO's is made of
 
 
@@ -389,7 +390,7 @@ class Export:
             outputs = session.run(image.numpy())
         except Exception as error:  # of any class, as the runtime has it
             text = ' '.join(str(error).split())[:200]
-            return Difference(float('inf'), None, 0, f'it fails: {text}')
+            return Difference(float('inf'), float('inf'), 0, f'{FAILS}: {text}')
         got = {
             name: torch.from_numpy(np.asarray(one)) for name, one in named(outputs, self.graph.names).items()
         }
