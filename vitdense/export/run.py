@@ -400,11 +400,9 @@ class Export:
 
     def _refusal(self, session: Session, size: tuple[int, int], batch: int, found: Difference) -> str:
         place = f'{batch} × {size[0]} × {size[1]}'
-        away = (
-            f'{found.deviations:.2g} standard deviations in {found.text}'
-            if found.deviations is not None
-            else found.text
-        )
+        away = found.text
+        if found.deviations is not None and not away.startswith(FAILS):
+            away = f'{found.deviations:.2g} standard deviations in {found.text}'
         runtime = f'{session.runtime} {session.version()}'
         text = f'{session.file.name}: not written: {runtime} differs from torch on {place}: {away}'
         node = ''
