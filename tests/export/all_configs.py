@@ -32,7 +32,9 @@ def export(name: str, arch: str | None) -> list[dict]:
     from vitdense.config.variant import set_arch
     from vitdense.console import quiet
     from vitdense.errors import UserError
-    from vitdense.export.run import Export, Wanted, size_of
+    from vitdense.export.choice import Wanted
+    from vitdense.export.files import size_of
+    from vitdense.export.run import Export
 
     lines = []
     with tempfile.TemporaryDirectory() as folder, quiet():

@@ -29,7 +29,8 @@ def export_of(name: str):
     """The model on its way to files, sure of what it finds."""
     import vitdense
     from vitdense.console import quiet
-    from vitdense.export.run import Export, Wanted
+    from vitdense.export.choice import Wanted
+    from vitdense.export.run import Export
 
     head, _, backbone = name.rpartition('_') if name in NAMES[6:] else ('backbone', '', name[9:])
     config = f'retinanet_{backbone}' if head == 'backbone' else name

@@ -6,10 +6,10 @@ import torch
 from mmengine.structures import InstanceData
 
 from vitdense.errors import UserError
+from vitdense.export.choice import Wanted, graph_of
 from vitdense.export.compare import compare_objects, compare_tensors, images_of, sizes_to_compare
 from vitdense.export.graph import Boxes, BoxesAndMasks, Features, Logits, RawMaps
 from vitdense.export.operators import exportable
-from vitdense.export.run import Wanted, graph_of
 from vitdense.exported.model import found_boxes
 from vitdense.predict.predictor import scope_of
 

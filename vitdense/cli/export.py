@@ -62,8 +62,10 @@ def _export(args: argparse.Namespace) -> None:
     with collected_later():
         from ..console import display_path, make_console, say
         from ..engine.work_dir import WORK_DIRS, trained_model
+        from ..export.choice import Wanted
+        from ..export.files import append_line, publish, refuse_existing, unfinished
         from ..export.requirements import check_installed
-        from ..export.run import Export, Wanted, append_line, publish, refuse_existing, unfinished
+        from ..export.run import Export
         from ..exported.runtimes import is_exported
         from ..predict.load import load
 

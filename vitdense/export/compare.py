@@ -153,13 +153,9 @@ def compare_found(want: Mapping[str, Tensor], got: Mapping[str, Tensor], floor: 
                 one.masks = outputs['masks'][number][outputs['scores'][number] > 0]
         sides.append(found)
     return together(
-        compare_objects(one, other, lowest(one, outputs_count(want), floor))
+        compare_objects(one, other, lowest(one, want['scores'].shape[1], floor))
         for one, other in zip(*sides, strict=True)
     )
-
-
-def outputs_count(outputs: Mapping[str, Tensor]) -> int:
-    return outputs['scores'].shape[1]
 
 
 def lowest(found: InstanceData, count: int, floor: float) -> float:

@@ -1,20 +1,18 @@
-"""An export from start to end: graph, files, comparison, certificate; without one, no file has its name."""
+"""An export from start to end: graph, files, comparison, certificate."""
 
 import contextlib
 import copy
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..backbones.pyramid import Pyramid
 from ..benchmark.timing import time_in_turns
 from ..config.description import VERSION as DESCRIPTION
 from ..config.description import Undescribable, describe
@@ -25,6 +23,7 @@ from ..exported.certificate import Certificate
 from ..exported.model import ExportedFile, pixels_of, run_by
 from ..exported.runtimes import Session, named, open_session
 from ..predict.predictor import Predictor
+from .choice import Wanted, graph_of
 from .compare import (
     Difference,
     compare_found,
@@ -34,7 +33,8 @@ from .compare import (
     sizes_to_compare,
     values_of,
 )
-from .graph import Boxes, BoxesAndMasks, Features, Graph, Logits, RawMaps
+from .files import Certified, size_of
+from .graph import BoxesAndMasks
 from .operators import exportable
 from .quantize import quantized
 from .requirements import versions_of
@@ -55,123 +55,6 @@ from .write import (
 WORST = 1e9  # in the place of an infinite difference, which JSON has not
 FAILS = 'it fails'
 SOURCE = 'graph.onnx'  # which OpenVINO's is made of
-
-
-class Wanted(NamedTuple):
-    """What is asked for.
-
-    Attributes:
-        formats: names in `FORMATS`.
-        with_boxes: boxes after NMS in the graph, of a detector that could do without.
-        backbone: its backbone alone.
-        fixed: (H, W) of all images; by default any.
-        largest: pixels of the longer side up to which it is certified.
-        opset: of ONNX.
-    """
-
-    formats: Sequence[str]
-    with_boxes: bool = False
-    backbone: bool = False
-    fixed: tuple[int, int] | None = None
-    largest: int | None = None
-    opset: int = 18
-
-
-class Certified(NamedTuple):
-    """A file with its certificate."""
-
-    file: Path
-    certificate: Certificate
-
-    @property
-    def line(self) -> str:
-        """What a person wants to know of it."""
-        one = self.certificate
-        parts = [f'{size_of(self.file) / 1e6:.1f} MB']
-        if one.precision == 'float32':
-            unit = 'tolerances' if one.kind in ('boxes', 'masks') else 'standard deviations'
-            parts.append(f'{one.worst:.1e} {unit} off in {len(one.comparisons)} comparisons')
-            if one.kind in ('boxes', 'masks'):
-                parts.append(f'{sum(each["objects"] for each in one.comparisons)} objects matched')
-        scores = one.scores
-        if scores:
-            names = ', '.join(
-                f'{name} {value:.3f} ({scores["eager"][name]:.3f} in torch)'
-                for name, value in scores['exported'].items()
-            )
-            parts.append(f'{names} on {scores["images"]} images')
-        parts.append(
-            f'{one.seconds["file"] * 1e3:.0f} ms an image ({one.seconds["torch"] * 1e3:.0f} in torch)'
-        )
-        if one.price:
-            megabytes, milliseconds = one.price['float32_bytes'] / 1e6, one.price['float32_seconds'] * 1e3
-            names = ', '.join(f'{name} {value:.3f}' for name, value in one.price['float32'].items())
-            parts.append(f'in float32 {names}, {megabytes:.1f} MB, {milliseconds:.0f} ms')
-        return ', '.join(parts)
-
-
-def graph_of(model: Any, wanted: Wanted) -> type[Graph]:
-    """What is exported of a model.
-
-    Raises:
-        UserError: there is no graph for it.
-    """
-    if wanted.backbone:
-        if not isinstance(model.backbone, Pyramid):
-            raise UserError(f'--backbone: a {type(model.backbone).__name__} is not one of vitdense')
-        return Features
-    kind = type(model).__name__
-    head: Any = getattr(model, 'decode_head', None)
-    if head is not None:
-        mode = model.test_cfg.get('mode', 'whole')
-        if mode != 'whole' or getattr(head, 'out_channels', 2) == 1 or not hasattr(head, 'align_corners'):
-            raise UserError(
-                f'a {kind} with test_cfg.mode={mode!r} is not exported: expected whole images, 2 classes'
-            )
-        return Logits
-    if getattr(model, 'roi_head', None) is not None and getattr(model, 'rpn_head', None) is not None:
-        for part, expected in _parts(model):
-            if type(part).__name__ != expected:
-                raise UserError(
-                    f'a {kind} with a {type(part).__name__} is not exported: expected a {expected}'
-                )
-        for part in (model.rpn_head, model.roi_head):
-            _check_boxes(kind, part, part.test_cfg)
-        return BoxesAndMasks
-    head = getattr(model, 'bbox_head', None)
-    if head is None or (not hasattr(head, 'anchor_generator') and not hasattr(head, 'prior_generator')):
-        raise UserError(f'a {kind} is not exported: expected a RetinaNet, a Mask R-CNN or an EncoderDecoder')
-    _check_boxes(kind, head, head.test_cfg)
-    return Boxes if wanted.with_boxes else RawMaps
-
-
-def _parts(model: Any) -> Iterator[tuple[Any, str]]:
-    """Parts of a detector with regions, and of which class each has to be."""
-    roi_head = model.roi_head
-    yield model.rpn_head, 'RPNHead'
-    yield roi_head, 'StandardRoIHead'
-    yield roi_head.bbox_roi_extractor, 'SingleRoIExtractor'
-    if roi_head.with_mask:
-        yield roi_head.mask_head, 'FCNMaskHead'
-        yield roi_head.mask_roi_extractor, 'SingleRoIExtractor'
-
-
-def _check_boxes(kind: str, head: Any, cfg: Any) -> None:
-    coder = getattr(getattr(head, 'bbox_head', head), 'bbox_coder', None)
-    if type(coder).__name__ != 'DeltaXYWHBBoxCoder':
-        raise UserError(
-            f'a {kind} with a {type(coder).__name__} is not exported: expected a DeltaXYWHBBoxCoder'
-        )
-    if (suppression := cfg.nms.get('type', 'nms')) != 'nms':
-        raise UserError(f'test_cfg.nms.type={suppression!r} is not exported: expected nms')
-    if other := cfg.nms.keys() - {'type', 'iou_threshold', 'split_thr'}:
-        raise UserError(f'test_cfg.nms.{min(other)} is not exported')
-    if not hasattr(head, 'bbox_head') and cfg.get('nms_pre', -1) <= 0:
-        raise UserError('test_cfg.nms_pre is needed: so many boxes of each level are kept at most')
-    if cfg.get('min_bbox_size', 0) > 0:
-        raise UserError(f'test_cfg.min_bbox_size={cfg.min_bbox_size} is not exported: expected 0')
-    if hasattr(head, 'use_sigmoid_cls') and not head.use_sigmoid_cls:
-        raise UserError(f'a {kind} whose {type(head).__name__} has a softmax is not exported')
 
 
 def tested_resize(predictor: Predictor) -> dict[str, Any]:
@@ -423,21 +306,6 @@ class Export:
         return first_difference(values, run)
 
 
-@contextlib.contextmanager
-def unfinished(out: Path) -> Iterator[Path]:
-    """A folder for files that have no certificate yet; it is gone afterwards, whatever happens.
-
-    Raises:
-        UserError: the disk is full, or the folder may not be written to.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix='.unfinished-', dir=out) as folder:
-            yield Path(folder)
-    except OSError as error:
-        raise UserError(f'{error.filename or out}: {error.strerror or error}') from error
-
-
 def scores_of(scored: Scored) -> dict[str, Any]:
     """As a certificate has them."""
     return dict(
@@ -446,43 +314,3 @@ def scores_of(scored: Scored) -> dict[str, Any]:
         images=scored.images,
         objects=scored.difference.objects,
     )
-
-
-def refuse_existing(out: Path, name: str, formats: Sequence[str], overwrite: bool) -> None:
-    """
-    Raises:
-        UserError: a file of one of these names is there.
-    """
-    there = [name + FORMATS[one] for one in formats if (out / f'{name}{FORMATS[one]}').exists()]
-    if there and not overwrite:
-        raise UserError(f'{out} holds {", ".join(there)}; --overwrite replaces, another --out leaves it')
-
-
-def publish(certified: Certified, out: Path, name: str) -> Certified:
-    """Give a certified file its name: with its weights first, the file itself last."""
-    file = certified.file
-    target = out / f'{name}{file.suffix}'
-    suffixes = ['.bin'] * (file.suffix == '.xml') + [f'{file.suffix}.json', file.suffix]
-    for suffix in suffixes:
-        file.with_suffix(suffix).replace(target.with_name(f'{name}{suffix}'))
-    return certified._replace(file=target)
-
-
-def size_of(file: Path) -> int:
-    """Bytes, with the weights of a file that has them beside it."""
-    weights = file.with_suffix('.bin')
-    return file.stat().st_size + (weights.stat().st_size if file.suffix == '.xml' else 0)
-
-
-TABLE = 'certificates.md'
-
-
-def append_line(out: Path, certified: Certified) -> None:
-    """A line in the folder's table of files, in place of an older one of the same file."""
-    head = ['| File | Precision | Certificate |', '|---|---|---|']
-    table = out / TABLE
-    name = certified.file.name
-    lines = table.read_text().splitlines()[2:] if table.is_file() else []
-    lines = [line for line in lines if not line.startswith(f'| {name} |')]
-    lines.append(f'| {name} | {certified.certificate.precision} | {certified.line} |')
-    table.write_text('\n'.join([*head, *sorted(lines)]) + '\n')

@@ -4,12 +4,10 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-
 from ..data.dataset import classes_of
 from ..engine.runner import VitdenseRunner
 from ..errors import UserError
+from ..predict.predictor import scope_of
 from .compare import SCORE, Difference, compare_objects, lowest, together
 
 
@@ -43,11 +41,6 @@ class Data(NamedTuple):
 
     runner: VitdenseRunner
 
-    @classmethod
-    def of(cls, cfg: Config) -> 'Data':
-        """Those of a config's tests."""
-        return cls(VitdenseRunner.from_cfg(cfg))
-
     @property
     def classes(self) -> Sequence[str]:
         return classes_of(self.runner.test_dataloader.dataset)
@@ -68,7 +61,7 @@ class Data(NamedTuple):
         dataset = self.runner.test_dataloader.dataset
         evaluators = [self.runner.build_evaluator(copy.deepcopy(cfg.test_evaluator)) for _ in range(2)]
         differences, images = [], 0
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
+        with scope_of(cfg):
             for evaluator in evaluators:
                 evaluator.dataset_meta = dataset.metainfo
             for batch in self.batches():
