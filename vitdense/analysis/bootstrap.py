@@ -1,5 +1,6 @@
 """Whether one evaluation is better than another, or only better on these images."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +20,54 @@ class Difference(NamedTuple):
     images: int
 
 
+class Interval(NamedTuple):
+    """A score, and the interval in which it would lie on other images of the same sort."""
+
+    score: float
+    low: float
+    high: float
+    images: int
+
+
+def score_interval(
+    evaluations: Sequence[Evaluation], resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """The mean score of some evaluations on the same images, and its interval by a bootstrap over the images.
+
+    Args:
+        evaluations: such as of trainings that differ in their seed.
+        resamples: how many draws.
+        confidence: the part of the draws in the interval.
+        seed: of the draws.
+
+    Raises:
+        ValueError: as `compare_scores`.
+    """
+    rows = _rows(evaluations)
+    pool = len(rows[0])
+
+    def score(counts: np.ndarray) -> float:
+        return _mean_score(evaluations, rows, counts)
+
+    low, high = _interval(score, pool, resamples, confidence, seed)
+    return Interval(score(np.ones(pool, dtype=np.int64)), low, high, pool)
+
+
 def compare_scores(
     a: Evaluation, b: Evaluation, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Difference:
-    """Compare the scores of two evaluations on the images that both have, matched by name.
+    """Compare the scores of two evaluations: `compare_means` of one each."""
+    return compare_means([a], [b], resamples, confidence, seed)
+
+
+def compare_means(
+    a: Sequence[Evaluation],
+    b: Sequence[Evaluation],
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Difference:
+    """Compare mean scores on the images that all evaluations have, matched by name.
 
     The interval is from a paired bootstrap: images are drawn with replacement, the same ones for both, as
     many as there are; of the differences of the scores on each such draw it has the middle part, by
@@ -30,8 +75,8 @@ def compare_scores(
     other images of the same sort would change the difference, not how much another training run would.
 
     Args:
-        a: one evaluation.
-        b: the other; better than `a` where the difference is above 0.
+        a: evaluations of one model, such as of trainings that differ in their seed.
+        b: those of the other; better than `a` where the difference is above 0.
         resamples: how many draws.
         confidence: the part of the draws in the interval.
         seed: of the draws.
@@ -40,28 +85,58 @@ def compare_scores(
         ValueError: evaluations of different kinds or classes, without common images, with two images of one
             name, or with different annotations of a common image.
     """
-    rows_a, rows_b = _common_images(a, b)
-    pool = len(rows_a)
+    rows = _rows([*a, *b])
+    pool = len(rows[0])
 
-    def scores(counts: np.ndarray) -> tuple[float, float]:
-        return a.score(_spread(counts, rows_a, len(a.images))), b.score(
-            _spread(counts, rows_b, len(b.images))
-        )
+    def difference(counts: np.ndarray) -> float:
+        return _mean_score(b, rows[len(a) :], counts) - _mean_score(a, rows[: len(a)], counts)
 
-    score_a, score_b = scores(np.ones(pool, dtype=np.int64))
+    once = np.ones(pool, dtype=np.int64)
+    score_a, score_b = _mean_score(a, rows[: len(a)], once), _mean_score(b, rows[len(a) :], once)
+    low, high = _interval(difference, pool, resamples, confidence, seed)
+    return Difference(score_a, score_b, score_b - score_a, low, high, pool)
+
+
+def _mean_score(evaluations: Sequence[Evaluation], rows: Sequence[np.ndarray], counts: np.ndarray) -> float:
+    """Over the evaluations, with each of their common images counted so many times."""
+    scores = [
+        one.score(_spread(counts, indices, len(one.images)))
+        for one, indices in zip(evaluations, rows, strict=True)
+    ]
+    return float(np.mean(scores))
+
+
+def _interval(
+    value: Callable[[np.ndarray], float], pool: int, resamples: int, confidence: float, seed: int
+) -> tuple[float, float]:
+    """The middle part of a value over draws of the images, by percentiles; NaN without such a value."""
     random = np.random.default_rng(seed)
-    draws = np.array(
-        [scores(np.bincount(random.integers(pool, size=pool), minlength=pool)) for _ in range(resamples)]
-    )
-    differences = draws[:, 1] - draws[:, 0]
-    differences = differences[~np.isnan(differences)]  # a draw of images without objects has no score
+    drawn = (np.bincount(random.integers(pool, size=pool), minlength=pool) for _ in range(resamples))
+    values = np.array([value(counts) for counts in drawn])
+    values = values[~np.isnan(values)]  # a draw of images without objects has no score
     tail = (1 - confidence) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail]) if len(differences) else (np.nan, np.nan)
-    return Difference(score_a, score_b, score_b - score_a, float(low), float(high), pool)
+    low, high = np.quantile(values, [tail, 1 - tail]) if len(values) else (np.nan, np.nan)
+    return float(low), float(high)
 
 
-def _common_images(a: Evaluation, b: Evaluation) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the common images in each, in the same order."""
+def _rows(evaluations: Sequence[Evaluation]) -> list[np.ndarray]:
+    """Indices of the images that all have, in each, in the same order."""
+    first = evaluations[0]
+    if len(evaluations) == 1:
+        return [np.arange(len(first.images))]
+    common = set(first.images)
+    for one in evaluations[1:]:
+        _check_comparable(first, one)
+        common &= set(one.images)
+    if not common:
+        raise ValueError('no image that all evaluations have')
+    names = sorted(common)
+    places = [{name: index for index, name in enumerate(one.images)} for one in evaluations]
+    return [np.array([place[name] for name in names]) for place in places]
+
+
+def _check_comparable(a: Evaluation, b: Evaluation) -> None:
+    """Refuse two that were not scored alike on the images that both have."""
     kinds = [(type(each).__name__, getattr(each, 'kind', '')) for each in (a, b)]
     if kinds[0] != kinds[1]:
         raise ValueError(f'the evaluations are of different kinds: {kinds[0]} and {kinds[1]}')
@@ -79,7 +154,6 @@ def _common_images(a: Evaluation, b: Evaluation) -> tuple[np.ndarray, np.ndarray
         raise ValueError(
             f'the annotations of {len(differing)} common images differ, such as those of {first}'
         )
-    return rows_a, rows_b
 
 
 def _truth(evaluation: Evaluation) -> np.ndarray:

@@ -14,6 +14,7 @@ COMMANDS = {
     'predict': 'predict on images and videos',
     'report': 'make the page of a run again, and its model card',
     'compare': 'compare runs on one page',
+    'study': 'train configs alike, and say which one to take',
     'check_data': 'check the files of a dataset before a run',
     'complexity': 'count parameters and multiply-adds',
     'benchmark': 'measure times and memory',

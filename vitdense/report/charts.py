@@ -37,6 +37,7 @@ class Series:
     colour: str = ''
     dashed: bool = False
     notes: tuple[str, ...] = ()  # of the points, where one is pointed at
+    joined: bool = False  # points that are a line, as an interval among them
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _draw(ax: Axes, chart: Chart) -> None:
             places = [index + (number + 0.5) * width - 0.4 for index in range(len(one.y))]
             draw = ax.barh if chart.kind == 'bars' else ax.bar
             draw(places, one.y, width, color=colour, label=label)
-        elif chart.kind == 'points':
+        elif chart.kind == 'points' and not one.joined:
             ax.scatter(one.x, one.y, s=14, color=colour, label=label, alpha=0.7, linewidths=0)
         else:
             mark = 'o' if len(one.x) < 30 and chart.kind == 'lines' else ''
@@ -217,13 +218,14 @@ def _dataset(chart: Chart, one: Series, colour: str) -> dict[str, Any]:
     few = len(points) < 30 and chart.kind == 'lines'
     return dict(
         label=one.name,
+        showLine=chart.kind == 'lines' or one.joined,
         data=points,
         notes=list(one.notes),
         borderColor=colour,
         backgroundColor=colour + ('b0' if chart.kind == 'points' else ''),
         borderWidth=2,
         borderDash=[6, 4] if one.dashed else [],
-        pointRadius=3 if few or chart.kind == 'points' else 0,
+        pointRadius=3 if few or (chart.kind == 'points' and not one.joined) else 0,
         pointHitRadius=8,
         tension=0,
     )

@@ -2,7 +2,7 @@
 Chart.defaults.animation = false;
 Chart.defaults.maintainAspectRatio = false;
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-Object.assign(Chart.defaults.plugins.legend.labels, { usePointStyle: true, boxHeight: 7 });
+Object.assign(Chart.defaults.plugins.legend.labels, { usePointStyle: true, boxHeight: 7, filter: (item) => item.text });
 Chart.defaults.interaction = { mode: 'nearest', intersect: false };
 Chart.defaults.plugins.tooltip.callbacks.label = (item) => {
   const note = (item.dataset.notes || [])[item.dataIndex];
