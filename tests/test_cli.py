@@ -24,6 +24,7 @@ from vitdense.cli import COMMANDS, RENAMED, command, main
 from vitdense.config.bundled import config_names
 from vitdense.data import sample
 from vitdense.errors import NotFinite, RankError, Stopped, UserError
+from vitdense.report.facts import read_facts
 
 LEAF = CONFIGS / 'retinanet_transcnn.py'
 
@@ -299,6 +300,13 @@ def test_one_checkpoint_of_supervit_is_tested_at_every_setting_of_its_dials(call
     costs = [float(row[2]) for row in rows]
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) == 3
+
+    facts = read_facts(tmp_path / 'out')
+    assert [(one.scale, one.keep_rate) for one in facts.dials] == [(1, 1), (1, 0.5), (0.75, 0.5)]
+    assert facts.evaluated.scores['coco/bbox_mAP'] == max(one.score for one in facts.dials)
+    assert all(one.seconds > 0 for one in facts.dials)
+    page = (tmp_path / 'out/report.html').read_text()
+    assert all(f'>{setting}<' in page.replace('★ ', '') for setting in settings)
 
     done = call('test', 'tiny.py', 'run/iter_2.pth', '--sample', '--dials', '2:1')
     assert refused(done).startswith('--dials 2:1: ')

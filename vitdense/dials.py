@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import product
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ class _TimerHook(Hook):
 
 
 def sweep(runner: Runner, settings: Sequence[DialSetting]) -> Iterator[DialResult]:
-    """Test a runner's model at each setting.
+    """Test a runner's model at each setting; without any, at all that its training drew from.
 
     Raises:
         UserError: its backbone has no such dials.
@@ -77,6 +78,7 @@ def sweep(runner: Runner, settings: Sequence[DialSetting]) -> Iterator[DialResul
     backbone = model.backbone
     if not (hasattr(backbone, 'scale') and hasattr(backbone, 'keep_rate')):
         raise UserError(f'--dials: {type(backbone).__name__} has none; SuperViT has')
+    settings = settings or [DialSetting(*dials) for dials in product(backbone.scales, backbone.keep_rates)]
     timer = _TimerHook()
     runner.register_hook(timer, priority='VERY_LOW')
     image = _first_image(runner, model)

@@ -19,9 +19,10 @@ def main() -> None:
     p.add_argument('checkpoint', help='.pth file of a training run, its work dir, or an exported file')
     p.add_argument(
         '--dials',
-        nargs='+',
+        nargs='*',
         metavar='SCALE:KEEP_RATE',
-        help='SuperViT: score, multiply-adds and time at each of these settings, such as 1:1 1:0.7 4/7:0.5',
+        help='SuperViT: score, multiply-adds and time at each of these settings, such as 1:1 1:0.7 4/7:0.5 '
+        '(default: all that its training drew from)',
     )
     run(_test, p)
 
@@ -73,8 +74,12 @@ def _test(args: argparse.Namespace) -> None:
     for hook in (progress, PreflightHook(console), report):
         runner.register_hook(hook)
     with contextlib.closing(progress), report.recording(runner), faults_as_errors(runner):
-        if dials:
-            console.print(dials_table(list(sweep(runner, dials))))
+        if args.dials is not None:
+            found = []
+            for result in sweep(runner, dials):
+                report.note_dial(*result.setting, result.seconds, result.multiply_adds)
+                found.append(result)
+            console.print(dials_table(found))
         else:
             runner.test()
     if is_main_process():
@@ -88,7 +93,7 @@ def _checkpoint(args: argparse.Namespace) -> Path:
 
     if is_exported(args.checkpoint):
         options = dict(config=args.config, amp=args.amp, compile=args.compile, dials=args.dials)
-        if given := [name for name, value in options.items() if value]:
+        if given := [name for name, value in options.items() if value or value == []]:
             raise UserError(
                 f'{args.checkpoint}: an exported file is tested as it is, without {", ".join(given)}'
             )

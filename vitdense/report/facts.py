@@ -35,6 +35,22 @@ class Evaluated:
 
 
 @dataclass
+class Dial:
+    """What a test has found at one setting of SuperViT's dials.
+
+    seconds: of an iteration, with so many images.
+    multiply_adds: of the backbone, for one image.
+    """
+
+    scale: float
+    keep_rate: float
+    score: float
+    seconds: float
+    images: int
+    multiply_adds: int
+
+
+@dataclass
 class RunFacts:
     """All that the page of a run says, but for its curves, which are in the run's log.
 
@@ -83,6 +99,7 @@ class RunFacts:
     evaluated: Evaluated | None = None
     validations: list[list[float]] = field(default_factory=list)  # iteration, and the score that is monitored
     checkpoint: str = ''
+    dials: list[Dial] = field(default_factory=list)
 
     @property
     def parameters(self) -> int:
@@ -125,7 +142,8 @@ def read_facts(work_dir: Path) -> RunFacts:
         version = found.pop('version')
         if version == VERSION:
             evaluated = found.pop('evaluated')
-            return RunFacts(**found, evaluated=Evaluated(**evaluated) if evaluated else None)
+            dials = [Dial(**one) for one in found.pop('dials', ())]
+            return RunFacts(**found, evaluated=Evaluated(**evaluated) if evaluated else None, dials=dials)
     except FileNotFoundError:
         what = 'no facts of a run in it' if work_dir.is_dir() else 'no such folder'
         raise UserError(

@@ -23,6 +23,7 @@ CHART_JS = 'chart.umd.min.js'
 SECTIONS = [
     ('curves', 'Curves'),
     ('time', 'Time'),
+    ('dials', 'Dials'),
     ('scores', 'Scores'),
     ('classes', 'Classes'),
     ('precision', 'Precision'),
@@ -63,6 +64,8 @@ def page_text(facts: RunFacts, work_dir: Path) -> str:
         findings=details.findings_by_section(facts.findings),
         time_chart=details.time_chart(facts.seconds),
         score_rows=_score_rows(evaluated.scores) if evaluated else [],
+        dial_chart=details.dial_chart(facts),
+        dial_rows=list(details.dial_rows(facts)),
         size_chart=details.size_chart(evaluated.scores) if evaluated else None,
         class_tables=list(details.class_tables(facts, evaluations)),
         precision_charts=list(details.precision_charts(evaluations, facts)),
@@ -116,6 +119,8 @@ def duration(seconds: float) -> str:
 
 
 def _has(facts: RunFacts, section: str) -> bool:
+    if section == 'dials':
+        return bool(facts.dials)
     return not (
         (section in OF_TRAININGS and not facts.trains) or (section in OF_DETECTORS and facts.segments)
     )

@@ -26,7 +26,7 @@ from ..mmengine_internals import is_resuming
 from ..model_state import in_mode
 from .data_facts import data_facts
 from .evaluate import evaluate, save_evaluated
-from .facts import RunFacts, read_facts, write_facts
+from .facts import Dial, RunFacts, read_facts, write_facts
 from .page import write_page
 from .start import facts_at_start, note_costs
 
@@ -50,6 +50,8 @@ class ReportHook(Hook):
         self.warned = False
         self.took = 0.0  # to write the page the last time, in seconds
         self.written = time.monotonic()
+        self.newest = math.nan  # score of a test
+        self.batch_size = 1  # of a test
 
     def before_train(self, runner: Runner) -> None:
         if not is_main_process():  # whose `facts` stay None
@@ -95,8 +97,9 @@ class ReportHook(Hook):
             self._write(runner)
 
     def before_test(self, runner: Runner) -> None:
-        if not is_main_process():
+        if not is_main_process() or self.facts:  # of the setting of the dials before
             return
+        self.batch_size = runner.test_dataloader.batch_sampler.batch_size
         with self._tried(runner):
             self.facts = facts_at_start(runner, training=False)
         if self.facts is None:
@@ -109,14 +112,22 @@ class ReportHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         if self.facts is None:
             return
-        dataset = runner.test_dataloader.dataset
+        dataset, first = runner.test_dataloader.dataset, next(iter(metrics or {}), '')
         if metrics:
+            self.newest = float(metrics[first])
+            if self._is_best(first, self.newest):  # of several settings of dials
+                with self._tried(runner):
+                    found = evaluate(runner.test_evaluator, dataset, metrics, self.facts.palette)
+                    self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, first)
+        if not self.facts.latency:
             with self._tried(runner):
-                found = evaluate(runner.test_evaluator, dataset, metrics, self.facts.palette)
-                first = next(iter(found.scores), '')
-                self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, first)
-        with self._tried(runner):
-            self._measure(runner, dataset)
+                self._measure(runner, dataset)
+
+    def note_dial(self, scale: float, keep_rate: float, seconds: float, multiply_adds: int) -> None:
+        """What the last test cost, which was one of several at different settings of SuperViT's dials."""
+        if self.facts:
+            images = self.batch_size
+            self.facts.dials.append(Dial(scale, keep_rate, self.newest, seconds, images, multiply_adds))
 
     @contextmanager
     def recording(self, runner: Runner) -> Iterator[None]:
@@ -158,13 +169,18 @@ class ReportHook(Hook):
         key, higher = (key, rule == 'greater') if key in metrics else (next(iter(metrics)), True)
         score = float(metrics[key])
         facts.validations.append([runner.iter, score])
-        best = facts.evaluated
-        if best and best.monitored == key:
-            known = best.scores[key]
-            if not math.isnan(known) and not (score > known if higher else score < known):
-                return
+        if not self._is_best(key, score, higher):
+            return
         found = evaluate(runner.val_evaluator, dataset, metrics, facts.palette)
         facts.evaluated = save_evaluated(found, Path(runner.work_dir), runner.iter, key, higher)
+
+    def _is_best(self, key: str, score: float, higher: bool = True) -> bool:
+        """Whether it is better than what the page shows in detail."""
+        best = self.facts.evaluated if self.facts else None
+        if best is None or best.monitored != key:
+            return True
+        known = best.scores[key]
+        return math.isnan(known) or (score > known if higher else score < known)
 
     def _measure(self, runner: Runner, dataset: Any) -> None:
         assert self.facts is not None
