@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from itertools import count
 from pathlib import PurePath
 
@@ -34,7 +33,6 @@ for name in ('FORCE_COLOR', 'TTY_COMPATIBLE', 'TTY_INTERACTIVE'):  # make rich t
     os.environ.pop(name, None)
 
 
-START = time.monotonic()
 # their fixtures are costly
 ONE_WORKER = {
     'test_export.py',
@@ -42,6 +40,7 @@ ONE_WORKER = {
     'test_pages.py',
     'test_sample.py',
     'test_two_processes.py',
+    'test_whole_study.py',
 }
 
 
@@ -57,13 +56,6 @@ def pytest_xdist_make_scheduler(config, log):
             return file if PurePath(file).name in ONE_WORKER else nodeid
 
     return Scheduling(config, log)
-
-
-def pytest_runtest_setup(item):
-    """With `NIGHTLY_MINUTES` set, tests that would start later than that are skipped, and named."""
-    minutes = float(os.environ.get('NIGHTLY_MINUTES') or 'inf')
-    if time.monotonic() - START > 60 * minutes:
-        pytest.skip(f'{minutes:g} minutes are over')
 
 
 @pytest.fixture(scope='session')

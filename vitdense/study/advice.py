@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from ..benchmark.timing import Load
+from ..report.verdict import LITTLE
 from ..show.scores import number
 from .results import Row, comparison, front
 
@@ -28,6 +29,11 @@ def advice(rows: Sequence[Row], wanted: float | None = None) -> list[str]:
             f'{_milliseconds(fastest)} here. Smaller images or a smaller variant may.'
         ]
     best, *quicker = allowed
+    if best.score < LITTLE * best.unit:
+        return [
+            f'None has learned enough to choose by: the highest {best.metric} is {number(best.score)}, of '
+            f'{best.name}. Train longer, or from weights.'
+        ]
     within = f' of those within {1000 * wanted:.0f} ms' if wanted else ''
     return [
         f'Take {best.name}: its {best.metric} of {number(best.score)} is the highest{within}, at '
