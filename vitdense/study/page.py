@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ..console import plural
 from ..report.charts import Chart, Series, hexadecimal, line
 from ..report.facts import write_whole
 from ..report.page import duration, render
@@ -41,7 +42,7 @@ def write_study_page(
     best = front(rows)
     text = render(
         'study.html',
-        title=f'{len(rows)} candidates',
+        title=f'Study: {plural(len(rows), "candidate")}',
         sentences=sentences,
         limits=limits,
         columns=COLUMNS,
