@@ -20,7 +20,11 @@ def advice(rows: Sequence[Row], wanted: float | None = None) -> list[str]:
     """
     best_first = front(rows)[::-1]
     if not best_first:
-        return ['No candidate was trained to its end, so there is nothing to advise.']
+        scored = [row for row in rows if row.facts]
+        if not scored:
+            return ['No candidate was trained to its end, so there is nothing to advise.']
+        top = max(scored, key=lambda row: row.score)
+        return [f'No latency was measured; {top.name} has the highest {top.metric}, {number(top.score)}.']
     allowed = [row for row in best_first if not wanted or _seconds(row) <= wanted]
     if not allowed:
         fastest = best_first[-1]
