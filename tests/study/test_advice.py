@@ -87,7 +87,7 @@ def test_a_latency_that_is_wanted_is_kept_to():
 
 def test_without_a_model_that_has_learned_nothing_is_advised():
     assert 'nothing to advise' in advice([])[0]
-    assert advice([replace(row('slow', 60, 100), latency=None)]) == [
+    assert advice([replace(row('slow', 60.0, 100), latency=None)]) == [
         'No latency was measured; slow has the highest mIoU, 60.000.'
     ]
     said = advice([row('slow', 2.0, 100), row('quick', 1.0, 40)])
