@@ -145,7 +145,7 @@ def test_the_bounds_are_where_the_authors_have_them(scale, value):
     height, width = 6, 9
     q, k, v = scale * torch.randn(3, 2, 3, height, width, 4, dtype=torch.float64)
     q, k, v = F.relu(q), F.relu(k), value * v
-    ours = VicinityAttention._attend(q, k, v).flatten(2, 3)
+    ours = VicinityAttention.attend(q, k, v).flatten(2, 3)
 
     row, column = places(height, width)
     angles = [math.pi / 2 * row / height, math.pi / 2 * column / width]

@@ -70,27 +70,29 @@ class VicinityAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) → the same shape."""
-        q, k, v = F.relu(self.q(x)), F.relu(self.k(x)), self.v(x)
-        # sums over 10⁵ pixels overflow float16 and lose the small terms in bfloat16
-        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
-            seen = self._attend(*(self._split(t) for t in (q, k, v)))
-        seen = seen.permute(0, 2, 3, 1, 4).reshape(v.shape).to(v.dtype)
+        q, k, v = self.split(x)
+        seen = self.attend(q, k, v).permute(0, 2, 3, 1, 4).flatten(3)
         gate = self.gate(x.mean((1, 2)))[:, None, None]  # (B, 1, 1, C)
         return bound(self.proj(seen)) * (1 + gate)
 
-    def _split(self, t: Tensor) -> Tensor:
-        """(B, H, W, heads·d) → (B, heads, H, W, d), float32 at least."""
-        batch, height, width, channels = t.shape
-        t = t.to(torch.promote_types(t.dtype, torch.float32))
-        return t.reshape(batch, height, width, self.heads, channels // self.heads).permute(0, 3, 1, 2, 4)
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Rectified queries and keys, and values, of a map (B, H, W, C), each (B, heads, H, W, d)."""
+        parts = F.relu(self.q(x)), F.relu(self.k(x)), self.v(x)
+        batch, height, width, channels = parts[0].shape
+        shape = batch, height, width, self.heads, channels // self.heads
+        return tuple(part.reshape(shape).permute(0, 3, 1, 2, 4) for part in parts)
 
     @staticmethod
-    def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The weighted mean of v for each q, all (B, heads, H, W, d)."""
-        by_row, rows_sum = nearby_rows(q, k, v)
-        by_column, columns_sum = nearby_rows(*(t.transpose(2, 3) for t in (q, k, v)))
-        weight = bound(1 / (rows_sum + columns_sum.transpose(2, 3) + 1e-4))
-        return bound(bound(by_row + by_column.transpose(2, 3)) * weight)
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The weighted mean of v for each q, all (B, heads, H, W, d), computed in float32 at least."""
+        dtype = v.dtype
+        # sums over 10⁵ pixels overflow float16 and lose the small terms in bfloat16
+        with nullcontext() if v.is_meta else torch.autocast(v.device.type, enabled=False):
+            q, k, v = (t.to(torch.promote_types(dtype, torch.float32)) for t in (q, k, v))
+            by_row, rows_sum = nearby_rows(q, k, v)
+            by_column, columns_sum = nearby_rows(*(t.transpose(2, 3) for t in (q, k, v)))
+            weight = bound(1 / (rows_sum + columns_sum.transpose(2, 3) + 1e-4))
+            return bound(bound(by_row + by_column.transpose(2, 3)) * weight).to(dtype)
 
 
 def nearby_rows(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
