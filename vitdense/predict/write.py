@@ -51,16 +51,8 @@ class Writer:
 
     def _make_folder(self, sources: Iterable[Source], overwrite: bool) -> None:
         out = self.out
-        if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
-            raise UserError(
-                f'--out {out}: is there already; expected a new folder, or an empty one, or --overwrite'
-            )
+        refuse_to_overwrite(out, sources, overwrite)
         files = [one for one in sources if isinstance(one.value, Path)]
-        for one in files:
-            if out.absolute() in one.value.absolute().parents or out.resolve() in one.value.resolve().parents:
-                raise UserError(
-                    f'--out {out}: holds {one.name}, which is predicted on; expected another folder'
-                )
         originals = {one.value.resolve(): one for one in files}
         for place in (*self.places.values(), *self.maps.values()):
             if original := originals.get((out / place).resolve()):  # through a link
@@ -122,6 +114,23 @@ class Writer:
             categories = [dict(id=number, name=name) for number, name in enumerate(self.predictor.classes, 1)]
             whole = dict(**self.entries, categories=categories)
             (self.out / FILE).write_text(json.dumps(whole), encoding='utf-8')
+
+
+def refuse_to_overwrite(out: Path, sources: Iterable[Source], overwrite: bool) -> None:
+    """Whether results of these sources may go into a folder.
+
+    Raises:
+        UserError: it holds something, and nothing may be overwritten; or it holds a source.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
+        raise UserError(
+            f'--out {out}: is there already; expected a new folder, or an empty one, or --overwrite'
+        )
+    for one in sources:
+        if not isinstance(one.value, Path):
+            continue
+        if out.absolute() in one.value.absolute().parents or out.resolve() in one.value.resolve().parents:
+            raise UserError(f'--out {out}: holds {one.name}, which is read; expected another folder')
 
 
 def _places(sources: Iterable[Source], maps: bool = False) -> dict[str, Path]:
