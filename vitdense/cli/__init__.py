@@ -12,6 +12,7 @@ COMMANDS = {
     'train': 'train a detector or a segmentor',
     'test': 'score a checkpoint',
     'predict': 'predict on images and videos',
+    'explain': 'draw what a model attends to, and how far it sees',
     'report': 'make the page of a run again, and its model card',
     'compare': 'compare runs on one page',
     'study': 'train configs alike, and say which one to take',
