@@ -101,6 +101,12 @@ def look(browser):
 
 
 @pytest.fixture
+def no_looks(monkeypatch):
+    """`vitdense report` draws nothing of what the model looks at."""
+    monkeypatch.setattr('vitdense.report.explained.explain_run', lambda *words: False)
+
+
+@pytest.fixture
 def place(tmp_path):
     """A folder with a small config for each head: `boxes.py`, `masks.py`, `labels.py`, `dilated.py`."""
     return heads(tmp_path)

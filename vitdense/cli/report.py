@@ -15,15 +15,22 @@ def main() -> None:
 
 def _report(args: argparse.Namespace) -> None:
     from ..console import display_path, make_console, say
-    from ..engine.work_dir import PAGE
+    from ..engine.work_dir import PAGE, trained_model
     from ..report.again import read_run
     from ..report.card import CARD, refuse_to_overwrite, write_card
+    from ..report.explained import explain_run, read_explained
     from ..report.page import write_page
 
     facts = read_run(args.work_dir)
     if args.card:
         refuse_to_overwrite(args.work_dir / CARD)
     console = make_console()
+    if facts.state != 'running' and read_explained(args.work_dir) is None:
+        try:
+            own = args.work_dir if facts.trains else facts.checkpoint
+            explain_run(args.work_dir, trained_model(own))
+        except Exception as error:  # such as a checkpoint, or images, that are there no more
+            say(console, 'looks', f'warning: not drawn: {error}', 'yellow')
     write_page(facts, args.work_dir, args.work_dir / PAGE)
     say(console, 'report', display_path(args.work_dir / PAGE))
     if args.card:

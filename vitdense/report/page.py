@@ -16,6 +16,7 @@ from ..show.scores import number, score_names
 from . import details
 from .charts import Chart, chart_js, line, svg
 from .evaluate import read_evaluation, read_pictures
+from .explained import read_explained
 from .facts import FOLDER, RunFacts, write_whole
 from .verdict import headline_score, verdict
 
@@ -30,6 +31,7 @@ SECTIONS = [
     ('confusion', 'Confusion'),
     ('errors', 'Errors'),
     ('images', 'Images'),
+    ('looks', 'Looks'),
     ('data', 'Data'),
     ('weights', 'Weights'),
     ('model', 'Model'),
@@ -54,6 +56,7 @@ def page_text(facts: RunFacts, work_dir: Path) -> str:
         if (work_dir / FOLDER / name).is_file()
     }
     curves = run_curves(work_dir) if facts.trains else {}
+    explained = read_explained(work_dir)
     return render(
         'run.html',
         facts=facts,
@@ -72,9 +75,10 @@ def page_text(facts: RunFacts, work_dir: Path) -> str:
         confusion=details.confusion(evaluations, facts),
         errors=list(details.error_splits(evaluations)),
         pictures=read_pictures(work_dir) if evaluated else [],
+        explained=explained,
         data_charts=list(details.data_charts(facts)),
         costs=details.cost_rows(facts),
-        sections=[(id, name) for id, name in SECTIONS if _has(facts, id)],
+        sections=[(id, name) for id, name in SECTIONS if _has(facts, id) and (id != 'looks' or explained)],
         clock=clock,
         duration=duration,
         number=number,

@@ -26,11 +26,13 @@ from ..mmengine_internals import is_resuming
 from ..model_state import in_mode
 from .data_facts import data_facts
 from .evaluate import evaluate, save_evaluated
+from .explained import explain_run
 from .facts import Dial, RunFacts, read_facts, write_facts
 from .page import write_page
 from .start import facts_at_start, note_costs
 
 SHARE = 0.01  # of a run's time that its page may take between two validations
+EXPLAINED = 2.0  # seconds that the pictures of attention take at least
 LATENCIES = 3  # runs of one image, whose median is shown
 
 
@@ -197,6 +199,18 @@ class ReportHook(Hook):
                 times.append(time.perf_counter() - began)
         self.facts.latency = median(times[1:])
 
+    def _explain(self, runner: Runner) -> None:
+        """What the model looks at, where that is a small share of the run's time."""
+        within = SHARE * sum(runner.stopwatch.seconds().values())
+        if within < EXPLAINED:  # `vitdense report` draws them
+            return
+        assert self.facts is not None
+        folder, loader = Path(runner.work_dir), runner.val_dataloader if self.facts.trains else None
+        if loader is None:
+            loader = runner.test_dataloader
+        checkpoint = trained_model(folder) if self.facts.trains else Path(runner.cfg.load_from)
+        explain_run(folder, checkpoint, loader.dataset, within)
+
     def _end(self, runner: Runner, error: BaseException | None) -> None:
         facts = self.facts
         if facts is None:
@@ -205,6 +219,8 @@ class ReportHook(Hook):
             facts.iteration = max(facts.iteration, runner.iter)
         if error is None:
             facts.state = 'finished'
+            with self._tried(runner):
+                self._explain(runner)
             limit = time_limit(runner)
             if limit and limit.over:
                 facts.total = runner.iter
