@@ -30,9 +30,10 @@ def set_arch(cfg: Config, arch: str) -> None:
         after = _build(kind, backbone)
     except (TypeError, ValueError) as error:
         raise UserError(f'--arch: {error}') from error
+    chosen = cfg.model.get('neck') is None  # behind a neck, heads choose among its levels
     for name, part in cfg.model.items():
         if name != 'backbone':
-            _follow(part, before, after)
+            _follow(part, before, after, chosen)
 
 
 def has_variants(cfg: Config) -> bool:
@@ -53,14 +54,14 @@ def _build(kind: type[Pyramid], backbone: dict) -> Pyramid:
         return kind(**arguments)
 
 
-def _follow(node: Any, before: Pyramid, after: Pyramid) -> None:
+def _follow(node: Any, before: Pyramid, after: Pyramid, chosen: bool) -> None:
     """In place, the numbers alone: a class, once assigned to a config, is not dumped as text that reloads."""
     if isinstance(node, (list, tuple)):
         for value in node:
-            _follow(value, before, after)
+            _follow(value, before, after, chosen)
     elif isinstance(node, dict):
         for key, value in node.items():
-            if key == 'in_channels' and 'in_index' in node:  # a segmentation head's choice of the maps
+            if chosen and key == 'in_channels' and 'in_index' in node:  # a segmentation head's choice of maps
                 node[key] = _chosen(after.channels, node['in_index'])
             elif isinstance(value, (list, tuple)) and list(value) == before.channels:
                 node[key] = after.channels
@@ -69,7 +70,7 @@ def _follow(node: Any, before: Pyramid, after: Pyramid) -> None:
                     _number(stride * Fraction(after.strides[0], before.strides[0])) for stride in value
                 ]
             else:
-                _follow(value, before, after)
+                _follow(value, before, after, chosen)
 
 
 def _chosen(channels: list[int], index: int | list[int]) -> int | list[int]:

@@ -1,0 +1,24 @@
+"""Semantic FPN (Kirillov et al., CVPR 2019), with the settings of PVT's: the levels of a feature pyramid, each
+convolved and enlarged step by step to stride 4, and summed.
+
+The backbone fragment defines `backbone` and `channels`; the neck's levels have strides 4 to 32. A backbone
+without a feature map of stride 4 takes `ExtraLevelFPN` as its neck, as in Mask R-CNN, so that the sum has the
+resolution that the head was published with.
+"""
+
+from mmengine.config import read_base
+from mmseg.models import FPN, FPNHead
+
+with read_base():
+    from ..schedules.segmentor_80k import *
+    from .segmentor import *
+
+model.update(neck=dict(type=FPN, out_channels=256, num_outs=4))
+model.decode_head.update(
+    type=FPNHead,
+    in_channels=[256, 256, 256, 256],
+    in_index=[0, 1, 2, 3],
+    feature_strides=[4, 8, 16, 32],
+    channels=128,
+)
+default_hooks.checkpoint.update(interval=8_000)

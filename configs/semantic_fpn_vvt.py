@@ -1,0 +1,10 @@
+"""Semantic FPN on VVT: `python tools/train.py configs/semantic_fpn_vvt.py`."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.backbones.vvt import *
+    from ._base_.heads.semantic_fpn import *
+
+model.update(backbone=backbone, neck=dict(in_channels=channels))
+optim_wrapper.update(paramwise_cfg=paramwise_cfg)

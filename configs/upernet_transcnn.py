@@ -1,0 +1,14 @@
+"""UPerNet on TransCNN: `python tools/train.py configs/upernet_transcnn.py`."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.backbones.transcnn import *
+    from ._base_.heads.upernet import *
+
+model.update(
+    backbone=backbone,
+    decode_head=dict(in_channels=channels),
+    auxiliary_head=dict(in_channels=channels[-2]),
+)
+optim_wrapper.update(paramwise_cfg=paramwise_cfg)
