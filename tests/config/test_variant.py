@@ -68,6 +68,26 @@ def test_a_segmentation_head_takes_the_channels_of_the_maps_that_it_reads():
     assert cfg.model.auxiliary_head.in_channels == 384
 
 
+@pytest.mark.parametrize(
+    ('name', 'arch'),
+    [('semantic_fpn_vvt', 'large'), ('semantic_fpn_pit', 'b'), ('upernet_dualtoken_vit', 's')],
+)
+def test_a_segmentor_of_all_levels_takes_every_variant(name, arch):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    set_arch(cfg, arch)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model).eval()
+        levels = model.extract_feat(torch.zeros(1, 3, 112, 112))
+        scores = model.decode_head(levels)
+    assert scores.shape == (1, 150, *levels[0].shape[2:])
+    if name.startswith('semantic_fpn'):  # behind the neck nothing changes
+        assert cfg.model.neck.in_channels == model.backbone.channels
+        assert cfg.model.decode_head.in_channels == [256] * 4
+    else:
+        assert cfg.model.decode_head.in_channels == model.backbone.channels
+
+
 def test_anchors_and_regions_follow_the_strides():
     anchors = dict(prior_generator=dict(strides=[4, 8, 16, 32, 64]))
     cfg = Config(dict(model=dict(backbone=dict(type=PiT, arch='s'), head=dict(anchors, featmap_strides=[8]))))

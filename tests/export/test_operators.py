@@ -12,7 +12,7 @@ from torchvision.ops import batched_nms
 
 from vitdense.backbones.supervit import Stem
 from vitdense.export.graph import regions
-from vitdense.export.operators import ExactAdaptivePool, cell_means, exportable
+from vitdense.export.operators import Enlarge, ExactAdaptivePool, cell_means, exportable
 from vitdense.export.write import to_onnx, write_onnx, write_openvino
 from vitdense.exported.nms import nms
 from vitdense.exported.runtimes import open_session
@@ -39,6 +39,17 @@ def test_every_adaptive_pooling_is_exchanged_in_a_copy():
     copied = exportable(model)
     assert isinstance(copied[1][0], ExactAdaptivePool)
     assert isinstance(model[1][0], nn.AdaptiveAvgPool2d)
+
+
+@given(
+    sizes, st.integers(1, 3), st.sampled_from([('bilinear', False), ('bilinear', True), ('nearest', None)])
+)
+def test_enlarging_is_mmsegmentations(size, factor, how):
+    theirs = pytest.importorskip('mmseg.models.utils').Upsample(None, factor, *how)
+    ours = exportable(nn.Sequential(theirs))[0]
+    assert isinstance(ours, Enlarge)
+    x = torch.randn(2, 3, *size)
+    assert torch.equal(ours(x), theirs(x))
 
 
 @given(st.integers(0, 10**6))
@@ -97,6 +108,18 @@ class Pooled(nn.Module):
         return tuple(pool(image) for pool in self.pools)
 
 
+class Enlarged(nn.Module):
+    """Semantic FPN's steps to a finer level."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = nn.Sequential(*[Enlarge(2, 'bilinear', False) for _ in range(2)])
+
+    def forward(self, image):
+        fine = self.steps(image[:, :, ::4, ::4])
+        return (image + nn.functional.interpolate(fine, image.shape[2:], mode='bilinear'),)
+
+
 class Suppressed(nn.Module):
     def forward(self, image):
         corner, extent, score = image[:, :2], image[:, 1:].abs(), image.mean(1).sigmoid()
@@ -122,7 +145,7 @@ class Regions(nn.Module):
         return (regions(self.extractor, maps, self.boxes.expand(image.shape[0], -1, -1)),)
 
 
-@pytest.mark.parametrize('module', [Antialiased, Table, Nearest, Pooled, Suppressed, Regions])
+@pytest.mark.parametrize('module', [Antialiased, Table, Nearest, Pooled, Enlarged, Suppressed, Regions])
 def test_an_operator_is_the_same_in_each_runtime_at_sizes_other_than_the_examples(
     module, libraries, tmp_path
 ):

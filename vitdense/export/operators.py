@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -39,14 +40,46 @@ def cell_means(like: Tensor, length: int, cells: int) -> Tensor:
     return inside / inside.sum(1, keepdim=True)
 
 
+class Enlarge(nn.Module):
+    """Resizing by a whole factor, as in MMSegmentation's `Upsample`, to a size in whole numbers.
+
+    `Upsample` makes them of floats, `int(2.0 * side)`. A traced graph keeps the number that this was for the
+    example, whatever the size it then gets.
+
+    Args:
+        factor: how many times as long each side becomes.
+        mode: of `torch.nn.functional.interpolate`.
+        align_corners: likewise.
+    """
+
+    def __init__(self, factor: int, mode: str, align_corners: bool | None):
+        super().__init__()
+        self.factor, self.mode, self.align_corners = factor, mode, align_corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, factor · H, factor · W)."""
+        size = [side * self.factor for side in x.shape[2:]]
+        return F.interpolate(x, size, mode=self.mode, align_corners=self.align_corners)
+
+
 def exportable(model: nn.Module) -> Any:
-    """A copy whose adaptive pooling is exact in a graph with free sizes."""
+    """A copy whose adaptive pooling and upsampling are exact in a graph with free sizes."""
     model = copy.deepcopy(model)
     for parent in list(model.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, nn.AdaptiveAvgPool2d):
-                size = child.output_size
-                rows, columns = size if isinstance(size, tuple) else (size, size)
-                if rows is not None and columns is not None:  # None keeps the axis as it is
-                    setattr(parent, name, ExactAdaptivePool((rows, columns)))
+            if (exact := _exact(child)) is not None:
+                setattr(parent, name, exact)
     return model
+
+
+def _exact(part: Any) -> nn.Module | None:
+    """What takes the place of a part, if something has to."""
+    if isinstance(part, nn.AdaptiveAvgPool2d):
+        size = part.output_size
+        rows, columns = size if isinstance(size, tuple) else (size, size)
+        if rows is not None and columns is not None:  # None keeps the axis as it is
+            return ExactAdaptivePool((rows, columns))
+    is_theirs = type(part).__name__ == 'Upsample' and type(part).__module__.startswith('mmseg.')
+    if is_theirs and isinstance(factor := part.scale_factor, float) and factor.is_integer():
+        return Enlarge(int(factor), part.mode, part.align_corners)
+    return None
