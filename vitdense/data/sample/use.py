@@ -21,7 +21,8 @@ from . import CLASSES, SEG_CLASSES, SEG_PALETTE, SIZE, THING_PALETTE, root
 BOXES = Schedule(batch=4, iterations=340, rate=6e-4, warm_up=100)
 REGIONS = Schedule(batch=4, iterations=400, rate=6e-4, warm_up=100)
 LABELS = Schedule(batch=8, iterations=900, rate=7e-4, warm_up=50)
-DILATED = Schedule(batch=8, iterations=700, rate=7e-4, warm_up=50)  # DeepLabv3, whose convolutions take long
+# Of heads whose convolutions take longer: DeepLabv3's at four dilations, UPerNet's of all levels at stride 4.
+LONGER = dict(ASPPHead=LABELS._replace(iterations=700), UPerHead=LABELS._replace(iterations=450))
 CROP = 64  # pixels of a segmentor's side: the smaller, the more iterations in the same time
 BACKGROUND = 0.2  # weight of sky, sea, sand and meadow in a segmentor's loss, of which most pixels are
 REGIONS_PER_IMAGE = 16  # that train a two-stage detector's heads; of COCO's 512 most would show nothing
@@ -123,7 +124,7 @@ def _nested(size: Any) -> bool:
 
 def _schedule(model: Any) -> Schedule:
     if 'decode_head' in model:
-        return DILATED if name_of(model.decode_head) == 'ASPPHead' else LABELS
+        return LONGER.get(name_of(model.decode_head), LABELS)
     return REGIONS if 'roi_head' in model else BOXES
 
 
