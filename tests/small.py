@@ -8,6 +8,14 @@ from mmengine.utils import digit_version
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = REPOSITORY / 'configs'
+HEADS = dict(  # the first part of a config's name, and the library that trains it
+    retinanet='mmdet',
+    mask_rcnn='mmdet',
+    deeplabv3='mmseg',
+    pspnet='mmseg',
+    semantic_fpn='mmseg',
+    upernet='mmseg',
+)
 ARCH = dict(
     dims=[8, 16, 24, 32],
     depths=[1, 1, 1, 1],

@@ -16,10 +16,10 @@ import pytest
 import torch
 from runs import BRIEF, TABLE, TRAIN, losses, refused, run
 from scored import coco_scores, mean_iou
-from small import ARCH, CONFIGS, Hostile, workplace
+from small import ARCH, CONFIGS, HEADS, Hostile, workplace
 
 import vitdense
-from vitdense.backbones import TransCNN
+from vitdense.backbones import FILES, TransCNN
 from vitdense.cli import COMMANDS, RENAMED, command, main
 from vitdense.config.bundled import config_names
 from vitdense.data import sample
@@ -75,7 +75,7 @@ def test_a_module_runs_a_command_by_name(tmp_path):
     done = run('-m', 'vitdense', 'configs', cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, '')
     assert done.stdout.split() == config_names()
-    assert len(config_names()) >= 24
+    assert len(config_names()) == len(HEADS) * len(FILES)
 
 
 @pytest.mark.parametrize('words', [[], ['tarin'], ['--help']])
@@ -326,12 +326,23 @@ model.test_cfg.rcnn.update(score_thr=0.0)
 model.decode_head.update(in_channels={ARCH['dims'][1:]}, channels=16)
 model.auxiliary_head.update(in_channels={ARCH['dims'][2]}, channels=16)
 """,
+    'semantic_fpn': f"""
+model.neck.update(in_channels={ARCH['dims']}, out_channels=16)
+model.decode_head.update(in_channels=[16] * 4, channels=16)
+""",
+    'upernet': f"""
+model.decode_head.update(in_channels={ARCH['dims']}, channels=16)
+model.auxiliary_head.update(in_channels={ARCH['dims'][2]}, channels=16)
+""",
 }
 SMALL_HEADS['deeplabv3'] = SMALL_HEADS['pspnet']
 
 
+OFTEN = ('mask_rcnn', 'pspnet', 'semantic_fpn')
+
+
 @pytest.mark.parametrize(
-    'head', ['mask_rcnn', 'pspnet', pytest.param('deeplabv3', marks=pytest.mark.nightly)]
+    'head', [pytest.param(head, marks=[] if head in OFTEN else pytest.mark.nightly) for head in SMALL_HEADS]
 )
 def test_every_head_trains_scores_and_shows_its_predictions(call, tmp_path, head):
     (tmp_path / f'{head}.py').write_text(

@@ -11,14 +11,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-from small import CONFIGS
+from small import CONFIGS, HEADS
 from torch.utils._pytree import tree_leaves
 
 from vitdense.backbones import FILES as BACKBONES
 
 LEAVES = sorted(CONFIGS.glob('*.py'))
 FRAGMENTS = sorted((CONFIGS / '_base_').rglob('*.py'))
-HEADS = {'retinanet': 'mmdet', 'mask_rcnn': 'mmdet', 'deeplabv3': 'mmseg', 'pspnet': 'mmseg'}
 BUILT_FROM_TEXT = {f'{head}_{file}' for head, file in zip(cycle(HEADS), BACKBONES.values(), strict=False)}
 SIDE = 256  # pixels of an image that every stride divides
 
@@ -57,7 +56,7 @@ def test_a_leaf_is_a_command_a_head_a_backbone_and_their_join(leaf):
     assert model['backbone'] in ('backbone', 'dict(backbone, out_indices=[1, 2, 3])')
     assert optimizer == {'paramwise_cfg': 'paramwise_cfg'}
     numbers = [node for join in joins for node in ast.walk(join) if isinstance(node, ast.Constant)]
-    assert {node.value for node in numbers} <= {8, 1, 2, 3}  # stride 8, some of the maps: no channels
+    assert {node.value for node in numbers} <= {8, 0, 1, 2, 3}  # stride 8, some of the maps: no channels
 
 
 @pytest.mark.parametrize('fragment', FRAGMENTS, ids=lambda path: str(path.relative_to(CONFIGS)))
@@ -98,6 +97,25 @@ def test_a_config_of_ones_own_is_sharded(tmp_path):
     assert cfg.model.decode_head.in_channels == [128, 256, 512]
 
 
+def check_what_it_reads(head, levels):
+    """The last three maps as one, all maps, or, a head that only trains, the one at stride 16."""
+    strides, channels = ([read(level) for level in levels] for read in (stride_of, lambda x: x.shape[1]))
+    if not isinstance(head.in_index, (list, tuple)):
+        assert (strides[head.in_index], channels[head.in_index]) == (16, head.in_channels)
+    elif head.input_transform == 'resize_concat':
+        assert [strides[i] for i in head.in_index] == [8, 16, 32]
+        assert sum(channels[i] for i in head.in_index) == head.in_channels
+    else:
+        assert list(head.in_index) == list(range(len(levels)))
+        assert list(head.in_channels) == channels
+        assert getattr(head, 'feature_strides', strides) == strides
+
+
+def stride_of(level):
+    assert level.shape[2] == level.shape[3]
+    return SIDE // level.shape[3]
+
+
 @each_leaf
 def test_neck_heads_and_anchors_fit_the_backbone_and_all_of_it_learns(leaf):
     cfg = Config.fromfile(leaf)
@@ -113,14 +131,14 @@ def test_neck_heads_and_anchors_fit_the_backbone_and_all_of_it_learns(leaf):
     channels, strides = model.backbone.channels, model.backbone.strides
     assert [map.shape[1] for map in maps] == channels == cfg.channels[-len(channels) :]
     assert [SIDE // map.shape[3] for map in maps] == strides == cfg.strides[-len(strides) :]
-    if cfg.default_scope == 'mmdet':
+    if 'neck' in cfg.model:
         assert cfg.model.neck.in_channels == channels
+    if cfg.default_scope == 'mmdet':
         anchors = [h.prior_generator.strides for h in model.children() if hasattr(h, 'prior_generator')]
-        assert anchors == [[(SIDE // level.shape[3], SIDE // level.shape[2]) for level in levels]]
+        assert anchors == [[(stride_of(level),) * 2 for level in levels]]
     else:
-        in_channels = [cfg.model[name].in_channels for name in ('decode_head', 'auxiliary_head')]
-        assert in_channels == [channels[-3:], channels[-2]]
-        assert strides[-3:] == [8, 16, 32]
+        for name in heads:
+            check_what_it_reads(getattr(model, name), levels)
     assert [n for n, p in model.named_parameters() if p.grad is None and 'roi_head' not in n] == []
 
 

@@ -106,6 +106,16 @@ def test_the_names_of_classes_are_found_where_each_version_writes_them():
             150,
             {'decode_head.conv_seg': (1, 0, False), 'auxiliary_head.conv_seg': (1, 0, False)},
         ),
+        (
+            'semantic_fpn_pit',
+            150,
+            {'decode_head.conv_seg': (1, 0, False)},
+        ),
+        (
+            'upernet_dualtoken_vit',
+            150,
+            {'decode_head.conv_seg': (1, 0, False), 'auxiliary_head.conv_seg': (1, 0, False)},
+        ),
     ],
 )
 def test_the_rows_of_classes_are_found_in_every_head(name, classes, expected):

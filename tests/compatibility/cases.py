@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from shrunk_configs import SIDE, by_epoch, by_iteration, own, put_on_sample, shipped, traced
+from small import HEADS
 from torch import nn
 
 from vitdense.config.tree import dicts
@@ -127,8 +128,10 @@ def _keeping_its_sampler(loop):
 
 CONFIGS = {
     **{
-        f'config: {head} on TransCNN': Case(changed(lambda cfg: None, head), test=True, nightly=night)
-        for head, night in dict(retinanet=False, mask_rcnn=True, deeplabv3=True, pspnet=True).items()
+        f'config: {head} on TransCNN': Case(
+            changed(lambda cfg: None, head), test=True, nightly=head != 'retinanet'
+        )
+        for head in HEADS
     },
     'config: mmdet retinanet_r50': Case(library('retinanet/retinanet_r50_fpn_1x_coco.py'), test=True),
     'config: mmdet mask-rcnn_r50': Case(library('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')),

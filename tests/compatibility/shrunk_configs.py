@@ -155,11 +155,12 @@ def own(head):
         model.test_cfg.rcnn.score_thr = 0.0
     elif head == 'retinanet':
         model.test_cfg.score_thr = 0.0
-    else:
-        for name in ('decode_head', 'auxiliary_head'):
-            index = model[name].in_index
-            several = isinstance(index, (list, tuple))
-            channels = [ARCH['dims'][i] for i in index] if several else ARCH['dims'][index]
-            model[name].update(in_channels=channels, channels=16)
-        return traced(by_iteration(cfg))
-    return traced(by_epoch(cfg))
+    if 'decode_head' not in model:
+        return traced(by_epoch(cfg))
+    maps = [16] * model.neck.num_outs if 'neck' in model else ARCH['dims']
+    for name in model.keys() & {'decode_head', 'auxiliary_head'}:
+        index = model[name].in_index
+        several = isinstance(index, (list, tuple))
+        channels = [maps[i] for i in index] if several else maps[index]
+        model[name].update(in_channels=channels, channels=16)
+    return traced(by_iteration(cfg))

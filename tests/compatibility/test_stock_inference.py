@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from small import workplace
+from small import HEADS, workplace
 
-HEADS = ('retinanet', 'mask_rcnn', 'pspnet', 'deeplabv3')
 SMALL = '''"""Images small enough for a test."""
 from mmengine.config import read_base
 with read_base():
@@ -45,7 +44,7 @@ def run(request, libraries, tmp_path_factory):
 def test_the_functions(run):
     head, configs, checkpoint, file, image = run
     for config in configs:
-        if head in ('retinanet', 'mask_rcnn'):
+        if HEADS[head] == 'mmdet':
             from mmdet.apis import inference_detector as infer
             from mmdet.apis import init_detector as init
         else:
@@ -53,7 +52,7 @@ def test_the_functions(run):
             from mmseg.apis import init_model as init
         model = init(config, checkpoint, device='cpu')
         from_file, from_pixels = infer(model, file), infer(model, image)
-        if head in ('retinanet', 'mask_rcnn'):
+        if HEADS[head] == 'mmdet':
             assert torch.equal(from_file.pred_instances.scores, from_pixels.pred_instances.scores)
         else:
             assert torch.equal(from_file.pred_sem_seg.data, from_pixels.pred_sem_seg.data)
@@ -62,7 +61,7 @@ def test_the_functions(run):
 def test_the_inferencers(run):
     head, configs, checkpoint, file, image = run
     for config in configs:
-        if head in ('retinanet', 'mask_rcnn'):
+        if HEADS[head] == 'mmdet':
             from mmdet.apis import DetInferencer as Inferencer
         else:
             from mmseg.apis import MMSegInferencer as Inferencer

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-BACKBONES = ('transcnn', 'hatnet', 'vvt', 'pit', 'supervit', 'dualtoken_vit')
-HEADS = ('retinanet', 'mask_rcnn', 'pspnet', 'deeplabv3')
+from small import HEADS
+
 LARGER = dict(transcnn='small', hatnet='small', vvt='medium', pit='s', supervit='deit_s', dualtoken_vit='s')
 LARGEST = dict(mask_rcnn=320)  # pixels of the longer side; others 640
 
@@ -104,14 +104,13 @@ def main() -> None:
     p.add_argument('names', nargs='*')
     args = p.parse_args()
     if args.one:
-        found = export(
-            args.one, LARGER[args.one.partition('_')[2].removeprefix('rcnn_')] if args.larger else None
-        )
+        variants = [arch for backbone, arch in LARGER.items() if args.one.endswith(f'_{backbone}')]
+        found = export(args.one, variants[0] if args.larger else None)
         (args.folder / f'{args.one}.json').write_text(json.dumps(found))
         return
     args.folder.mkdir(parents=True, exist_ok=True)
-    heads = HEADS[:1] if args.larger else HEADS
-    names = args.names or [f'{head}_{backbone}' for head in heads for backbone in BACKBONES]
+    heads = ['retinanet'] if args.larger else HEADS
+    names = args.names or [f'{head}_{backbone}' for head in heads for backbone in LARGER]
     lines = []
     for name in names:
         file = args.folder / f'{name}.json'

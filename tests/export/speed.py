@@ -3,7 +3,7 @@
     PYTHONPATH=tests python tests/export/speed.py --folder DIR --prepare   # files, also beside other work
     PYTHONPATH=tests python tests/export/speed.py --folder DIR             # times, on a machine that is quiet
 
-Six backbones alone, and four heads on TransCNN, with random weights: in eager torch, compiled, in ONNX
+Six backbones alone, and the heads on TransCNN, with random weights: in eager torch, compiled, in ONNX
 Runtime, in OpenVINO in float32, bfloat16 and int8. All of a model are timed in turns.
 """
 
@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from small import HEADS
 from sure import make_sure
 
 BACKBONES = ('transcnn', 'hatnet', 'vvt', 'pit', 'supervit', 'dualtoken_vit')
-HEADS = ('retinanet', 'mask_rcnn', 'pspnet', 'deeplabv3')
 NAMES = [f'backbone_{one}' for one in BACKBONES] + [f'{one}_transcnn' for one in HEADS]
 SIZES = ((320, 320), (512, 512))
 ROUNDS = 7

@@ -139,7 +139,8 @@ def use_own_data(cfg: Config, data: OwnData, size: int | None, wanted: Wanted | 
         )
     if not segments and found.is_label_maps:
         raise UserError(
-            f'{name} trains on objects; the data has label maps, for which pspnet_… or deeplabv3_… is'
+            f'{name} trains on objects; the data has label maps, for which pspnet_…, '
+            'deeplabv3_…, semantic_fpn_… or upernet_… is'
         )
     masks = any(one.get('with_mask') for one in dicts(cfg.train_dataloader))
     if masks and not found.has_outlines:

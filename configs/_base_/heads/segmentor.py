@@ -1,7 +1,7 @@
 """What the segmentors share, with the settings of MMSegmentation's configs on ADE20K.
 
-The backbone fragment defines `backbone` and `channels`. A head fragment says which feature maps its head reads,
-and takes a schedule.
+The backbone fragment defines `backbone` and `channels`. A head fragment says which feature maps its head
+reads, and takes a schedule.
 """
 
 from mmengine.config import read_base

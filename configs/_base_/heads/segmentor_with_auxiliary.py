@@ -1,6 +1,7 @@
 """What PSPNet, DeepLabv3 and UPerNet share: a second head, of a few convolutions, on the map at stride 16.
 
-It only trains. Width and weight of the loss are those of MMSegmentation's r50-d8 configs and of Swin's UPerNet.
+It only trains. Its width and the weight of its loss are those of MMSegmentation's r50-d8 configs and of
+Swin's UPerNet.
 """
 
 from mmengine.config import read_base

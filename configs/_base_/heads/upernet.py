@@ -1,8 +1,7 @@
-"""UPerNet (Xiao et al., ECCV 2018), with the settings of Swin's: PSPNet's means of the coarsest feature map, and
-a feature pyramid down to the finest.
+"""UPerNet (Xiao et al., ECCV 2018): PSPNet's means of the coarsest map, and a pyramid down to the finest.
 
-The pyramid has a level for each feature map of the backbone. A backbone of three stages has three, down to
-stride 8: the fourth would need another pyramid in front of this one.
+The settings are Swin's. The pyramid has a level for each feature map of the backbone. A backbone of three
+stages has three, down to stride 8: the fourth would need another pyramid in front of this one.
 """
 
 from mmengine.config import read_base

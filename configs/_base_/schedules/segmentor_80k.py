@@ -1,7 +1,7 @@
 """80 000 iterations of batch size 16, with which PVT's Semantic FPN was published; polynomial decay.
 
-AdamW, learning rate 1e-4, weight decay 1e-4, power 0.9, no warm-up. PVT's own run has 40 000 iterations of batch
-size 32 and learning rate 2e-4, which its authors give as the same.
+AdamW, learning rate 1e-4, weight decay 1e-4, power 0.9, no warm-up. PVT's own run has 40 000 iterations of
+batch size 32 and learning rate 2e-4, which its authors give as the same.
 """
 
 from mmengine.optim import OptimWrapper, PolyLR
