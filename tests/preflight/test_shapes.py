@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import nn
 
@@ -32,6 +33,38 @@ def test_a_model_that_fails_at_its_first_samples_is_a_user_error(call):
     assert code == 2
     assert said.startswith('error: the run cannot start: the first step fails: RuntimeError: ')
     assert 'to have 8 channels, but got 16' in said
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        ({}, None),
+        (
+            dict(in_channels=[16, 8]),
+            'model.decode_head.in_channels comes to [16, 8], the neck gives [16, 16]',
+        ),
+        (dict(in_index=[0, 2]), 'model.decode_head.in_index is [0, 2], the neck gives 2 maps'),
+    ],
+)
+def test_a_segmentors_head_behind_a_neck_reads_the_necks_maps(change, said, libraries):
+    from mmseg.models import FPN, FPNHead
+
+    head = dict(in_channels=[16, 16], in_index=[0, 1], feature_strides=[4, 8], channels=8, num_classes=3)
+    model = nn.Module()
+    model.backbone = TwoMaps()
+    model.neck = FPN([4, 6], 16, 2)
+    model.decode_head = FPNHead(**(head | change))
+    found = list(shapes(SimpleNamespace(model=model)))
+    assert [one.text for one in found] == ['4 channels at 1/4, 6 channels at 1/8', *([said] if said else [])]
+
+
+class TwoMaps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(3, 4, 1, stride=4), nn.Conv2d(3, 6, 1, stride=8)])
+
+    def forward(self, image):
+        return [conv(image) for conv in self.convs]
 
 
 class OneSize(nn.Conv2d):

@@ -37,10 +37,13 @@ def _shapes(runner: Runner, size: tuple[int, ...]) -> Iterator[Finding]:
             outputs = model.backbone(image)
             maps = _maps(outputs)
         yield Finding('maps', ', '.join(f'{m.shape[1]} channels at 1/{_stride(m, size):g}' for m in maps))
-        errors = list(_channels(model, maps))
-        if not errors and getattr(model, 'neck', None) is not None:
-            with trial('the run cannot start: the neck fails'):
-                maps = _maps(model.neck(outputs))
+        giver, errors = 'backbone', []
+        if getattr(model, 'neck', None) is not None:
+            errors = list(_of_neck(model.neck, maps))
+            if not errors:
+                with trial('the run cannot start: the neck fails'):
+                    giver, maps = 'neck', _maps(model.neck(outputs))
+        errors = errors or list(_of_heads(model, maps, giver))
     yield from errors or _strides(model, maps, size)
 
 
@@ -54,10 +57,9 @@ def _stride(map: Tensor, size: Sequence[int]) -> float:
     return round(size[0] / map.shape[-2], 1)
 
 
-def _channels(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
-    """What reads the backbone's maps: a neck, or the heads of a segmentor."""
+def _of_neck(neck: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
+    """Channels of the backbone that a neck does not expect."""
     channels = [m.shape[1] for m in maps]
-    neck = getattr(model, 'neck', None)
     expected = getattr(neck, 'in_channels', channels)
     expected_each = list(expected) if isinstance(expected, (list, tuple)) else [expected] * len(maps)
     several = isinstance(expected, (list, tuple)) or len(maps) == 1  # one number may be that of one map
@@ -66,17 +68,20 @@ def _channels(model: nn.Module, maps: Sequence[Tensor]) -> Iterator[Finding]:
     ):  # a neck may take the coarsest first, as YOLOv3's does
         text = f'model.neck.in_channels is {expected}, the backbone gives {channels}'
         yield Finding('maps', text, Level.ERROR)
-    if neck is not None:
-        return
+
+
+def _of_heads(model: nn.Module, maps: Sequence[Tensor], giver: str) -> Iterator[Finding]:
+    """What the heads of a segmentor do not get from the backbone or, behind it, the neck."""
+    channels = [m.shape[1] for m in maps]
     for name in ('decode_head', 'auxiliary_head'):
         head = getattr(model, name, None)
         for number, one in enumerate(head) if isinstance(head, nn.ModuleList) else [('', head)]:
-            if one is not None and (problem := _of_head(one, channels)):
+            if one is not None and (problem := _of_head(one, channels, giver)):
                 place = f'{name}.{number}'.rstrip('.')
                 yield Finding('maps', f'model.{place}.{problem}', Level.ERROR)
 
 
-def _of_head(head: nn.Module, channels: Sequence[int]) -> str:
+def _of_head(head: nn.Module, channels: Sequence[int], giver: str) -> str:
     """What a segmentor's head reads that is not there."""
     index, expected = getattr(head, 'in_index', None), getattr(head, 'in_channels', None)
     if index is None or expected is None:
@@ -84,7 +89,7 @@ def _of_head(head: nn.Module, channels: Sequence[int]) -> str:
     several = isinstance(index, (list, tuple))
     indices = list(index) if several else [index]
     if not all(-len(channels) <= i < len(channels) for i in indices):
-        return f'in_index is {index}, the backbone gives {len(channels)} maps'
+        return f'in_index is {index}, the {giver} gives {len(channels)} maps'
     given: Any = [channels[i] for i in indices]
     if getattr(head, 'input_transform', None) == 'resize_concat':
         given = sum(given)
@@ -92,7 +97,7 @@ def _of_head(head: nn.Module, channels: Sequence[int]) -> str:
         given = given[0]
     else:
         expected = list(expected)
-    return '' if given == expected else f'in_channels comes to {expected}, the backbone gives {given}'
+    return '' if given == expected else f'in_channels comes to {expected}, the {giver} gives {given}'
 
 
 def _strides(model: nn.Module, maps: Sequence[Tensor], size: Sequence[int]) -> Iterator[Finding]:
