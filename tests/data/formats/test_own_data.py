@@ -63,6 +63,10 @@ def test_five_formats_train_the_same_weights(call_tool, tmp_path):
             marks=pytest.mark.nightly,
         ),
         ('pspnet_dualtoken_vit', drawn.label_maps, 'mIoU'),
+        *(
+            pytest.param(f'{head}_dualtoken_vit', drawn.label_maps, 'mIoU', marks=pytest.mark.nightly)
+            for head in ('semantic_fpn', 'upernet')
+        ),
     ],
 )
 def test_masks_and_label_maps_train(config, make, score, call_tool, tmp_path, monkeypatch):

@@ -76,6 +76,14 @@ def initialization(head, **outputs):
                 '.auxiliary_head.loss_decode.class_weight': [0.2] * 4 + [1.0] * 5,
             },
         ),
+        (
+            'semantic_fpn_pit',
+            {
+                '.data_preprocessor.size': (CROP, CROP),
+                '.decode_head.num_classes': len(SEG_CLASSES),
+                '.decode_head.loss_decode.class_weight': [0.2] * 4 + [1.0] * 5,
+            },
+        ),
     ],
 )
 def test_of_the_model_only_this_changes(name, changed):
@@ -85,7 +93,9 @@ def test_of_the_model_only_this_changes(name, changed):
     after = dict(flat(cfg.model))
     if 'class_weight' in str(changed) and digit_version(mmseg.__version__) < digit_version('1.3'):
         loss = 'vitdense.data.class_weights.WeightedCrossEntropyLoss'
-        changed = changed | {f'.{head}_head.loss_decode.type': loss for head in ('decode', 'auxiliary')}
+        changed = changed | {
+            key.replace('class_weight', 'type'): loss for key in changed if key.endswith('class_weight')
+        }
     assert {key: after[key] for key in after if after[key] != before.get(key)} == changed
     assert before.keys() <= after.keys()
 
