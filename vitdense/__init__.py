@@ -15,7 +15,7 @@ old_names.install()
 registered.register()
 
 __version__ = '0.1.0'
-__all__ = ['backbones', 'checkpoint', 'load', 'necks']
+__all__ = ['backbones', 'checkpoint', 'load', 'necks', 'plugins']
 
 
 def __getattr__(name: str) -> Any:

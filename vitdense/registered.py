@@ -4,7 +4,6 @@ A name stands for a placeholder, which imports the class and builds it. Once the
 the placeholder's place in the registry: hence `force=True` where the classes are registered.
 """
 
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +12,9 @@ from mmengine.registry import MODELS, WEIGHT_INITIALIZERS
 from .backbones import __all__ as BACKBONES
 
 NAMES = {
-    MODELS: dict.fromkeys(BACKBONES, 'vitdense.backbones') | {'ExtraLevelFPN': 'vitdense.necks'},
+    MODELS: dict.fromkeys(BACKBONES, 'vitdense.backbones')
+    | {'ExtraLevelFPN': 'vitdense.necks'}
+    | dict.fromkeys(('HierarchicalAttention', 'VicinityAttention', 'PluggedBackbone'), 'vitdense.plugins'),
     WEIGHT_INITIALIZERS: {'Released': 'vitdense.checkpoint'},
 }
 
@@ -36,10 +37,10 @@ def import_all() -> None:
             getattr(import_module(module), name, None)
 
 
-def _placeholder(name: str, module: str) -> Callable:
-    def build(*args: Any, **kwargs: Any) -> Any:
+def _placeholder(name: str, module: str) -> type:
+    """A class, of which MMCV takes the name of a plug-in; what it builds is not of this class."""
+
+    def build(_: type, *args: Any, **kwargs: Any) -> Any:
         return getattr(import_module(module), name)(*args, **kwargs)
 
-    build.__name__ = build.__qualname__ = name
-    build.__module__ = module
-    return build
+    return type(name, (), dict(__new__=build, __module__=module))

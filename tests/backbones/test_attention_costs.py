@@ -15,10 +15,10 @@ if not has_torch('2.5'):
 
 from vitdense.backbones.dualtoken_vit import PositionAwareTokens, WindowAttention
 from vitdense.backbones.supervit import SuperBlock, Tokens
-from vitdense.backbones.vvt import VicinityAttention
 from vitdense.complexity import cost
 from vitdense.layers.hierarchical import HierarchicalAttention
 from vitdense.layers.transformer import SelfAttention
+from vitdense.layers.vicinity import VicinityAttention
 
 SIDES = st.integers(1, 70)
 BATCH = 2

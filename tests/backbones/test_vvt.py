@@ -14,9 +14,10 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitdense.backbones.vvt import VVT, VicinityAttention
+from vitdense.backbones.vvt import VVT
 from vitdense.checkpoint import load_released
 from vitdense.compat import has_torch
+from vitdense.layers.vicinity import VicinityAttention
 
 REFERENCE = Path(__file__).parents[1] / 'reference'
 
@@ -116,7 +117,7 @@ def test_vicinity_attention_is_the_quadratic_form(height, width, heads):
     attn = VicinityAttention(16, heads, feature_reduction=2, gate_reduction=2).double()
     image = torch.randn(2, height, width, 16, dtype=torch.float64)
 
-    with patch('vitdense.backbones.vvt.bound', lambda x: x):  # the equations have no bounds
+    with patch('vitdense.layers.vicinity.bound', lambda x: x):  # the equations have no bounds
         attended = attn(image)
 
     row, column = places(height, width)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from small_backbones import images, shared
 
-from vitdense.backbones.vvt import VicinityAttention
 from vitdense.explain.distance import _rings, average, by_distance
 from vitdense.explain.record import record
 from vitdense.explain.weights import VicinityWeights
+from vitdense.layers.vicinity import VicinityAttention
 
 
 def test_of_content_that_is_alike_it_is_that_of_the_cosines():

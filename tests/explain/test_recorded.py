@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from small_backbones import SETTINGS, build, images, shared
 
-from vitdense.backbones.vvt import VicinityAttention
 from vitdense.explain.kept import at_dials
 from vitdense.explain.maps import in_cells
 from vitdense.explain.record import record
 from vitdense.explain.weights import NotItsOutput, VicinityWeights
 from vitdense.layers.cells import to_cells
+from vitdense.layers.vicinity import VicinityAttention
 
 SIZES = [(61, 90), (128, 64), (1, 1)]
 EACH = pytest.mark.parametrize('name', SETTINGS)

@@ -45,8 +45,12 @@ BUILDER_KEYS: dict[type, set[str]] = {
     BaseInit: {'name', 'override'},  # parts, by name
     BaseOptimWrapper: {'constructor', 'optimizer', 'paramwise_cfg'},
     _ParamScheduler: {'convert_to_iter_based', 'epoch_length'},
-    # norms; upsampling; convolutions of a backbone's stages, and their old name of groups; DETR's losses
-    nn.Module: {'requires_grad', 'scale_factor', 'fallback_on_stride', 'deformable_groups', 'bg_cls_weight'},
+    # norms; upsampling; convolutions of a backbone's stages, and their old name of groups; DETR's losses;
+    # plug-ins, of one type in one place
+    nn.Module: {
+        *('requires_grad', 'scale_factor', 'fallback_on_stride', 'deformable_groups', 'bg_cls_weight'),
+        'postfix',
+    },
 }
 
 TYPO_CUTOFF = 0.9  # the likeness from which on an unknown key is a misspelt known one

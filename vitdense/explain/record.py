@@ -13,9 +13,9 @@ from torch.overrides import TorchFunctionMode
 from ..backbones.dualtoken_vit import PositionAwareTokens, WindowAttention
 from ..backbones.pyramid import Pyramid
 from ..backbones.supervit import SuperBlock, SuperViT
-from ..backbones.vvt import VicinityAttention
 from ..layers.hierarchical import HierarchicalAttention
 from ..layers.transformer import SelfAttention
+from ..layers.vicinity import VicinityAttention
 from .weights import Attention, SoftmaxAttention, VicinityWeights
 
 LAYERS = (HierarchicalAttention, SelfAttention, SuperBlock, PositionAwareTokens, WindowAttention)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..backbones.vvt import bound
+from ..layers.vicinity import bound
 
 TOLERANCE = (
     1e-4  # of the largest value: float32 sums over 10⁴ pixels, and its exponentials of scores up to 100
