@@ -1,4 +1,4 @@
-"""The papers' attention as parts of other networks: plug-ins of MMDetection's and MMSegmentation's ResNets."""
+"""The papers' attention as parts of other networks, such as the ResNets of the OpenMMLab libraries."""
 
 from .hierarchical import HierarchicalAttention
 from .plugged_backbone import PluggedBackbone
