@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
+from .config.drop_path import keep_every_path
 from .config.read import load_config
 from .config.settings import LOADERS
 from .config.tree import innermost, name_of, set_annotations
@@ -149,6 +150,7 @@ def narrow(cfg: Config) -> None:
             step['ratio_range'] = (1.0, 1.0)
     for dial in DIALS:
         cfg.model.backbone.pop(dial, None)
+    keep_every_path(cfg)
     cfg.train_cfg.update(max_iters=ITERATIONS, val_begin=FIRST, val_interval=EVERY)
     cfg.optim_wrapper.optimizer.lr = LEARNING_RATE
     cfg.param_scheduler[-1].end = ITERATIONS

@@ -114,7 +114,7 @@ def test_costs_are_those_of_the_layers(height, width):
     reduced = channels // 2
     assert counted.layers == 4 * channels * reduced * pixels + 2 * square
     # a norm, four layers with biases, a gate without, and the scale
-    assert counted.parameters == 2 * channels + 4 * channels * reduced + 3 * reduced + 2 * square + 2 * channels
+    assert counted.parameters == 4 * channels + 4 * channels * reduced + 3 * reduced + 2 * square
 
 
 # ---- in the networks of the libraries ----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`--arch NAME`: another variant of the backbone, and the channels and strides of neck and heads with it."""
+"""`--arch NAME`: another variant of the backbone, and what repeats its numbers or goes with it."""
 
 from fractions import Fraction
 from typing import Any
@@ -10,12 +10,15 @@ from mmengine.registry import MODELS
 from ..backbones.pyramid import Pyramid
 from ..errors import UserError
 from ..registered import import_all
+from .drop_path import follow_variant
 
 import_all()  # so that a name is its class
 
 
 def set_arch(cfg: Config, arch: str) -> None:
     """Set the backbone's variant, and every number of channels and strides that repeated the old one's.
+
+    Its published rate of stochastic depth follows, too, where the config has a table of them.
 
     Raises:
         UserError: the backbone has no such variant, or is none of ours.
@@ -30,6 +33,7 @@ def set_arch(cfg: Config, arch: str) -> None:
         after = _build(kind, backbone)
     except (TypeError, ValueError) as error:
         raise UserError(f'--arch: {error}') from error
+    follow_variant(cfg, arch.lower())
     chosen = cfg.model.get('neck') is None  # behind a neck, heads choose among its levels
     for name, part in cfg.model.items():
         if name != 'backbone':

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 
+from ..config.drop_path import keep_every_path
 from ..config.tree import name_of
 from ..console import plural
 from ..findings import Finding, Level
@@ -99,7 +100,8 @@ def _rates(cfg: Config, batch: int, wanted: Wanted) -> tuple[str, int]:
         initialize_heads(cfg)
         set_optimizer(cfg, rate_for(batch))
         text = f'learning rate {optimizer.lr:.3g}, of a training from scratch with batch size {batch}'
-        return _given(wanted) or text, SCRATCH_WARM_UP
+        text = _given(wanted) or text
+        return text + '; no stochastic depth' * keep_every_path(cfg), SCRATCH_WARM_UP
     before, optimizer.lr = optimizer.lr, optimizer.lr * math.sqrt(batch / base)
     cfg.optim_wrapper.setdefault('clip_grad', dict(max_norm=GRADIENT_NORM))
     text = f'learning rate {optimizer.lr:.3g} with batch size {batch} ({before:g} with {base}, by the root)'

@@ -2,15 +2,16 @@
 
 Data, classes, image size, batch size and schedule change, and what would keep a short schedule from learning:
 rates and initialization are those of a training from scratch (`scratch.py`), a two-stage detector trains on
-fewer regions per image, a segmentor's backgrounds weigh less. The model, its heads and the transforms of the
-pipelines stay; several scales keep their proportions. Types are given by their full names: a class that is
-assigned to a config is not dumped as text that reloads.
+fewer regions per image, a segmentor's backgrounds weigh less, and stochastic depth is left out. The model, its
+heads and the transforms of the pipelines stay; several scales keep their proportions. Types are given by their
+full names: a class that is assigned to a config is not dumped as text that reloads.
 """
 
 from typing import Any
 
 from mmengine.config import Config
 
+from ...config.drop_path import keep_every_path
 from ...config.settings import LOADERS
 from ...config.tree import dicts, in_pixels, name_of, set_annotations
 from ...errors import UserError
@@ -53,6 +54,7 @@ def use_sample_data(cfg: Config) -> None:
     if 'roi_head' in cfg.model:
         cfg.model.train_cfg.rcnn.sampler.num = REGIONS_PER_IMAGE
     initialize_heads(cfg)
+    keep_every_path(cfg)
     _set(cfg, _schedule(cfg.model))
 
 
