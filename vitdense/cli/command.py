@@ -45,7 +45,10 @@ class OverwriteAction(argparse.Action):
 
 
 # What the schedules of `--sample` and `--data` follow.
-ASKED_FOR = ('optim_wrapper.', 'model.backbone.init_cfg', 'model.pretrained', 'load_from')
+ASKED_FOR = (
+    *('optim_wrapper.', 'model.backbone.init_cfg', 'model.backbone.drop_path_rate', 'model.pretrained'),
+    'load_from',
+)
 
 
 def make_parser(description: str, **options: Any) -> argparse.ArgumentParser:
@@ -230,6 +233,7 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
         refuse_unsupported,
         require_data,
     )
+    from ..config.recipe import set_recipe
     from ..config.unread import check_variables
     from ..config.variant import set_arch
 
@@ -244,6 +248,10 @@ def prepare(args: argparse.Namespace, loaders: Sequence[str], data: 'OwnData | N
     if arch := _arch(cfg, args.arch, options):
         check_arguments(cfg)  # of the variant before
         set_arch(cfg, arch)
+    if recipe := getattr(args, 'recipe', None):
+        if args.sample or data:
+            raise UserError(f'--recipe {recipe}: --sample and --data have schedules of their own')
+        set_recipe(cfg, recipe)
     # first and last: the schedules of both ask which optimizer there is, and whether there are weights
     overwrite(cfg, {name: value for name, value in options.items() if name.startswith(ASKED_FOR)})
     if args.sample:

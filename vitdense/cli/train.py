@@ -48,6 +48,9 @@ def main() -> None:
     )
     p.add_argument('--weights', metavar='FILE', help="the authors' released weights for the backbone")
     p.add_argument(
+        '--recipe', choices=['emov2'], help="another published schedule in place of the config's own"
+    )
+    p.add_argument(
         '--freeze',
         type=not_negative,
         metavar='N',

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from ..complexity import model_cost
 from ..config.description import Undescribable, describe
 from ..config.read import load_config
-from ..config.sources import config_sources
+from ..config.recipe import sources_of
 from ..config.text import changed_entries, flat_entries
 from ..config.tree import dicts, innermost, name_of
 from ..console import display_path
@@ -45,7 +45,7 @@ def facts_at_start(runner: Runner, training: bool) -> RunFacts:
         classes=classes_of(dataset),
         palette=[list(colour) for colour in palette_of(dataset)],
         changes=_changes(Path(cfg.filename or ''), described['config']),
-        sources=config_sources(cfg.filename or ''),
+        sources=sources_of(cfg),
         settings=flat_entries(described['config'] or {}),
         versions=described['versions'],
         seed=runner.seed,
@@ -69,7 +69,7 @@ def note_costs(runner: Runner, facts: RunFacts, loader: Any) -> None:
 
 def recipe(cfg: Config) -> list[list[str]]:
     """What a training does with its data and its optimizer, by name."""
-    found = []
+    found = [['recipe', cfg.recipe]] if cfg.get('recipe') else []
     for one in dicts(cfg.optim_wrapper):  # of several optimizers, each
         if 'optimizer' not in one:
             continue
@@ -81,6 +81,9 @@ def recipe(cfg: Config) -> list[list[str]]:
             found.append(['own rates', rates])
     for one in (part for part in dicts(cfg.get('param_scheduler')) if 'type' in part):
         found.append(['schedule', f'{name_of(one)}{_in_brackets(one)}'])
+    found.append(['batch size', f'{cfg.train_dataloader.get("batch_size", 1)} per process'])
+    if (rate := (cfg.model.get('backbone') or {}).get('drop_path_rate')) is not None:
+        found.append(['stochastic depth', f'{rate:g} at the last block' if rate else 'none'])
     found += [
         ['augmentation', f'{name_of(step)}{_in_brackets(step)}']
         for step in innermost(copy.deepcopy(cfg.train_dataloader))[1].get('pipeline') or ()
