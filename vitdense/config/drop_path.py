@@ -1,4 +1,4 @@
-"""Stochastic depth as it was published: a config's `drop_path_rates`, by the names of its backbone's variants.
+"""Stochastic depth as it was published: a config's `drop_path_rates`, by the names of the variants.
 
 What follows the table is a rate out of it. A rate that somebody else set stays.
 """

@@ -1,7 +1,8 @@
-"""`--recipe NAME`: another published schedule, from `configs/_base_/schedules/NAME_detector.py` or `…_segmentor.py`.
+"""`--recipe NAME`: another published schedule, from `NAME_detector.py` or `NAME_segmentor.py`.
 
-Optimizer, clipping, learning rates, length, validations and batch size become those of the recipe. What belongs to
-the backbone stays: which parameters take no weight decay, and the rate of stochastic depth.
+They lie in `configs/_base_/schedules/`.
+Optimizer, clipping, learning rates, length, validations and batch size become those of the recipe. What
+belongs to the backbone stays: which parameters take no weight decay, and the rate of stochastic depth.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ def set_recipe(cfg: Config, name: str) -> None:
     """Put a published schedule in place of the config's own, in place.
 
     Raises:
-        UserError: the config counts in epochs where the recipe counts in iterations, or has several optimizers.
+        UserError: the config counts in epochs and the recipe in iterations, or it has several optimizers.
     """
     # as plain data: a class that is assigned to a config is not dumped as text that reloads
     found = Config.fromfile(recipe_file(cfg, name)).to_dict()

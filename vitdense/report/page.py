@@ -14,10 +14,11 @@ from .. import __version__
 from ..show.curves import run_curves
 from ..show.scores import number, score_names
 from . import details
-from .charts import Chart, chart_js, line, svg
+from .charts import Chart, Series, chart_js, line, svg
 from .evaluate import read_evaluation, read_pictures
 from .explained import read_explained
 from .facts import FOLDER, RunFacts, write_whole
+from .published import published_curve, published_sentence, published_series
 from .verdict import headline_score, verdict
 
 CHART_JS = 'chart.umd.min.js'
@@ -57,13 +58,15 @@ def page_text(facts: RunFacts, work_dir: Path) -> str:
     }
     curves = run_curves(work_dir) if facts.trains else {}
     explained = read_explained(work_dir)
+    published = published_curve(facts)
     return render(
         'run.html',
         facts=facts,
         title=facts.name,
         verdict=verdict(facts),
         tiles=list(_tiles(facts)),
-        curves=list(_curve_charts(curves)),
+        curves=list(_curve_charts(curves, published_series(published, facts) if published else None)),
+        beside=published_sentence(published, facts) if published else '',
         findings=details.findings_by_section(facts.findings),
         time_chart=details.time_chart(facts.seconds),
         score_rows=_score_rows(evaluated.scores) if evaluated else [],
@@ -156,7 +159,9 @@ def _tiles(facts: RunFacts) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _curve_charts(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Iterator[Chart]:
+def _curve_charts(
+    curves: Mapping[str, Mapping[str, Mapping[int, float]]], published: Series | None = None
+) -> Iterator[Chart]:
     units = {'loss': 'loss', 'learning rate': 'learning rate', 'validation score': 'score'}
     for part in ('validation score', 'loss', 'learning rate'):
         if found := curves.get(part):
@@ -169,6 +174,8 @@ def _curve_charts(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> It
             series = tuple(one for one in lines if one.y)
             if not series:
                 continue
+            if published and part == 'validation score':
+                series += (published,)
             least = min(value for one in series for value in one.y)
             yield Chart(
                 part.replace(' ', '-'),

@@ -1,9 +1,10 @@
 """EMOv2's schedule of DeepLabv3 and PSPNet on ADE20K: `--recipe emov2`.
 
-80 000 iterations with 8 images per GPU, on 4 GPUs: AdamW with learning rate 1.2e-4 and weight decay 0.05, gradients
-clipped to a norm of 0.1, a warm-up over 500 iterations, 40 000 at the full rate, 40 000 along a cosine to zero. From
-the authors' configs (zhangzjn/EMOv2@582a96f, downstreams/seg/configs/deeplabv3 and pspnet, MMSegmentation 1.2.2)
-and their README. A validation every 8000 iterations, as EMO's logs have it. Stochastic depth is the backbone's own.
+80 000 iterations with 8 images per GPU, on 4 GPUs: AdamW with learning rate 1.2e-4 and weight decay 0.05,
+gradients clipped to a norm of 0.1, a warm-up over 500 iterations, 40 000 at the full rate, 40 000 along a
+cosine to zero. From the authors' configs (zhangzjn/EMOv2@582a96f, downstreams/seg/configs/deeplabv3 and
+pspnet, MMSegmentation 1.2.2) and their README. A validation every 8000 iterations, as EMO's logs have it.
+Stochastic depth is the backbone's own.
 
 It is for a config of one's own, too, as `emov2_detector.py` says.
 """

@@ -2,9 +2,9 @@
 
 Data, classes, image size, batch size and schedule change, and what would keep a short schedule from learning:
 rates and initialization are those of a training from scratch (`scratch.py`), a two-stage detector trains on
-fewer regions per image, a segmentor's backgrounds weigh less, and stochastic depth is left out. The model, its
-heads and the transforms of the pipelines stay; several scales keep their proportions. Types are given by their
-full names: a class that is assigned to a config is not dumped as text that reloads.
+fewer regions per image, a segmentor's backgrounds weigh less, and stochastic depth is left out. The model,
+its heads and the transforms of the pipelines stay; several scales keep their proportions. Types are given by
+their full names: a class that is assigned to a config is not dumped as text that reloads.
 """
 
 from typing import Any
