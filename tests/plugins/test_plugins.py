@@ -193,6 +193,18 @@ def test_every_network_that_is_named_takes_parts(network):
     ]
 
 
+def test_a_plugin_of_mmcv_can_stand_behind_a_stage_too():
+    parts = [
+        dict(cfg=dict(type='ContextBlock', ratio=1 / 16), stages=(False, False, True, True)),
+        dict(cfg=dict(type='HierarchicalAttention', pool_ratio=1), stages=(False, False, False, True)),
+    ]
+    plugged = build('mmdet', type='PluggedBackbone', network='ResNet', depth=18, plugins=parts)
+    names = [[type(part).__name__ for part in plugged.layer4[2:]], len(plugged.layer3), len(plugged.layer2)]
+    assert names == [['ContextBlock', 'HierarchicalAttention'], 3, 2]
+    with torch.no_grad():
+        assert plugged(torch.randn(1, 3, 64, 96))[-1].shape == (1, 512, 2, 3)
+
+
 def test_a_part_in_a_frozen_stage_is_frozen():
     plugin = dict(cfg=dict(type='VicinityAttention'))
     plugged = build(

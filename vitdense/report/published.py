@@ -93,10 +93,11 @@ def published_sentence(curve: Published, facts: RunFacts) -> str:
     index = min(int(share * count + 1e-6), count)
     if index == 0:
         return ''
+    published = number(curve.values[index - 1] * curve.unit)
     there = f'{curve.step * index} of {curve.step * count} {curve.unit_of_step}'
     return (
         f'After {100 * share:.0f} % of its schedule this run has a {_label(curve)} of {number(score)}. '
-        f'{curve.name}, from ImageNet weights, had {number(curve.values[index - 1] * curve.unit)} after {there} '
+        f'{curve.name}, from ImageNet weights, had {published} after {there} '
         f'({100 * index / count:.0f} %), as the log of its authors says. Another backbone need not follow '
         f'it; a run that is far below it early on most likely has a fault.'
     )
