@@ -54,6 +54,6 @@ def _append(network: nn.Module, plugin: dict[str, Any]) -> None:
 
 
 def _channels(stage: nn.Sequential) -> int:
-    """Of the map that a stage ends with."""
-    convolutions = [module for module in stage.modules() if isinstance(module, nn.Conv2d)]
-    return convolutions[-1].out_channels
+    """Of the map that a stage ends with: that of its last norm, a Bottleneck's third, a basic block's second."""
+    block: Any = [block for block in stage if hasattr(block, 'norm1')][-1]  # before parts that are there
+    return len((block.norm3 if hasattr(block, 'norm3') else block.norm2).weight)
