@@ -96,6 +96,7 @@ def test_of_the_model_only_this_changes(name, changed):
         changed = changed | {
             key.replace('class_weight', 'type'): loss for key in changed if key.endswith('class_weight')
         }
+    changed = changed | {'.backbone.drop_path_rate': 0}  # the published rate is for long schedules
     assert {key: after[key] for key in after if after[key] != before.get(key)} == changed
     assert before.keys() <= after.keys()
 
