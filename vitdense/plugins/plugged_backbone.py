@@ -54,6 +54,6 @@ def _append(network: nn.Module, plugin: dict[str, Any]) -> None:
 
 
 def _channels(stage: nn.Sequential) -> int:
-    """Of the map that a stage ends with, whose blocks end with their third norm, basic ones with their second."""
+    """Of the map that a stage ends with: basic blocks end with their second norm, others with their third."""
     block: Any = [block for block in stage if hasattr(block, 'norm1')][-1]  # before parts that are there
     return len((block.norm3 if hasattr(block, 'norm3') else block.norm2).weight)
