@@ -82,7 +82,7 @@ def recipe(cfg: Config) -> list[list[str]]:
     for one in (part for part in dicts(cfg.get('param_scheduler')) if 'type' in part):
         found.append(['schedule', f'{name_of(one)}{_in_brackets(one)}'])
     found.append(['batch size', f'{cfg.train_dataloader.get("batch_size", 1)} per process'])
-    if (rate := (cfg.model.get('backbone') or {}).get('drop_path_rate')) is not None:
+    if (rate := ((cfg.get('model') or {}).get('backbone') or {}).get('drop_path_rate')) is not None:
         found.append(['stochastic depth', f'{rate:g} at the last block' if rate else 'none'])
     found += [
         ['augmentation', f'{name_of(step)}{_in_brackets(step)}']
