@@ -248,13 +248,27 @@ SHORT = [
 ]
 
 
-@pytest.mark.parametrize(
-    'name', ['VicinityAttention', pytest.param('HierarchicalAttention', marks=pytest.mark.nightly)]
-)
-def test_a_stock_retinanet_with_a_plugin_trains(name, call_tool, no_pictures, tmp_path, monkeypatch):
+NARROW = [  # a quarter as wide, with a small head: for the time
+    *(
+        'model.backbone.base_channels=16',
+        'model.neck.in_channels=[64,128,256,512]',
+        'model.neck.out_channels=16',
+    ),
+    *(
+        'model.bbox_head.in_channels=16',
+        'model.bbox_head.feat_channels=16',
+        'model.bbox_head.stacked_convs=1',
+    ),
+]
+
+
+@pytest.mark.parametrize('options', [NARROW, pytest.param([], marks=pytest.mark.nightly)], ids=['narrow', ''])
+@each_plugin
+def test_a_stock_retinanet_with_a_plugin_trains(name, options, call_tool, no_pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'own.py').write_text(TEXT.format(name=name))
-    code, _, err = call_tool('train', 'own.py', '--sample', '--work-dir', 'run', '--cfg-options', *SHORT)
+    words = ['own.py', '--sample', '--work-dir', 'run', '--cfg-options', *SHORT, *options]
+    code, _, err = call_tool('train', *words)
     assert code == 0, err
     saved = torch.load(tmp_path / 'run/iter_2.pth', weights_only=False)['state_dict']
     scales = {name: value for name, value in saved.items() if name.endswith('_attention.scale')}
