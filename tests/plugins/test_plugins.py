@@ -8,9 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import REPOSITORY
 from torch import nn
 
-from vitdense.complexity import cost
+from vitdense.complexity import Cost, cost, model_cost
+from vitdense.config.lint import check_arguments
+from vitdense.config.read import load_config
 from vitdense.layers import hierarchical, vicinity
 from vitdense.plugins import HierarchicalAttention, VicinityAttention
 
@@ -249,16 +252,9 @@ SHORT = [
 
 
 NARROW = [  # a quarter as wide, with a small head: for the time
-    *(
-        'model.backbone.base_channels=16',
-        'model.neck.in_channels=[64,128,256,512]',
-        'model.neck.out_channels=16',
-    ),
-    *(
-        'model.bbox_head.in_channels=16',
-        'model.bbox_head.feat_channels=16',
-        'model.bbox_head.stacked_convs=1',
-    ),
+    *('model.backbone.base_channels=16', 'model.neck.in_channels=[64,128,256,512]'),
+    *('model.neck.out_channels=16', 'model.bbox_head.in_channels=16', 'model.bbox_head.feat_channels=16'),
+    'model.bbox_head.stacked_convs=1',
 ]
 
 
@@ -274,6 +270,18 @@ def test_a_stock_retinanet_with_a_plugin_trains(name, options, call_tool, no_pic
     scales = {name: value for name, value in saved.items() if name.endswith('_attention.scale')}
     assert len(scales) == 4 + 6 + 3  # blocks of the three stages
     assert all(value.any() for value in scales.values())  # they have learned
+
+
+EXAMPLES = sorted((REPOSITORY / 'examples/plugins').glob('*.py'))
+
+
+@pytest.mark.parametrize('example', EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_costs_what_the_documentation_says(example):
+    cfg = load_config(str(example))
+    check_arguments(cfg)
+    whole = sum(model_cost(cfg).values(), Cost())
+    row = f'{whole.parameters / 1e6:.2f} M | {whole.multiply_adds / 1e9:.1f} G'
+    assert row in (REPOSITORY / 'docs/plugins.md').read_text()
 
 
 ALONE = """
