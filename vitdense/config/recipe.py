@@ -1,8 +1,8 @@
 """`--recipe NAME`: another published schedule, from `NAME_detector.py` or `NAME_segmentor.py`.
 
-They lie in `configs/_base_/schedules/`.
-Optimizer, clipping, learning rates, length, validations and batch size become those of the recipe. What
-belongs to the backbone stays: which parameters take no weight decay, and the rate of stochastic depth.
+They lie in `configs/_base_/schedules/`. Optimizer, clipping, learning rates, length, validations and batch
+size become those of the recipe. What belongs to the backbone stays: which parameters take no weight decay,
+and the rate of stochastic depth.
 """
 
 from pathlib import Path
