@@ -202,7 +202,8 @@ class ReportHook(Hook):
     def _explain(self, runner: Runner) -> None:
         """What the model looks at, where that is a small share of the run's time."""
         within = SHARE * sum(runner.stopwatch.seconds().values())
-        if within < EXPLAINED:  # `vitdense report` draws them
+        # `vitdense report` draws them; a run that has to end in time ends
+        if within < EXPLAINED or time_limit(runner):
             return
         assert self.facts is not None
         folder, loader = Path(runner.work_dir), runner.val_dataloader if self.facts.trains else None
