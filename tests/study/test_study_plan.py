@@ -13,6 +13,12 @@ def plan(out, names=NAMES, seeds=(0,), budget=None, shared=('--sample',), at_onc
     return StudyPlan(out, found, seeds, budget or Budget(), shared, at_once)
 
 
+def trained(out):
+    folder = out / 'retinanet_transcnn-seed0'
+    folder.mkdir(exist_ok=True)
+    (folder / 'best_iter_1.pth').touch()
+
+
 def test_every_candidate_is_trained_with_every_seed_in_a_folder_of_its_own(tmp_path):
     runs = plan(tmp_path, seeds=(3, 5)).runs
     assert [run.name for run in runs] == [
@@ -55,6 +61,7 @@ def test_the_time_is_shared_by_rounds_and_a_part_is_left_for_the_latencies(tmp_p
     ('names', 'weights', 'said'),
     [
         (['retinanet_transcn'], {}, 'retinanet_transcn: no such config; there is retinanet_transcnn'),
+        (['retinanet_vvt', 'retinanet_pit:xxs'], {}, "PiT has no arch 'xxs'"),
         (['retinanet_pit', 'retinanet_pit'], {}, 'retinanet_pit is there already'),
         (['retinanet_pit', 'pspnet_pit'], {}, 'retinanet_pit finds objects, pspnet_pit finds label maps'),
         (['retinanet_pit'], {'retinanet_vvt': 'a.pth'}, '--weights retinanet_vvt=…: expected one of'),
@@ -68,7 +75,20 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(names, we
 def test_the_same_study_is_continued_and_may_grow(tmp_path):
     record_plan(plan(tmp_path / 'out'))
     record_plan(plan(tmp_path / 'out'))
+    trained(tmp_path / 'out')
     record_plan(plan(tmp_path / 'out', [*NAMES, 'retinanet_vvt'], seeds=(0, 1)))
+    record_plan(plan(tmp_path / 'out', NAMES[:1]))
+    with pytest.raises(UserError, match='candidates: '):  # it stays bound to what was asked for once
+        record_plan(plan(tmp_path / 'out', ['retinanet_vvt'], weights={'retinanet_vvt': 'vvt.pth'}))
+
+
+def test_after_a_mistake_with_which_nothing_was_trained_the_folder_is_free(tmp_path):
+    record_plan(plan(tmp_path / 'out', shared=('--data', 'phtos'), budget=Budget(minutes=9)))
+    (tmp_path / 'out/retinanet_transcnn-seed0').mkdir()
+    record_plan(plan(tmp_path / 'out', shared=('--data', 'photos')))
+    trained(tmp_path / 'out')
+    with pytest.raises(UserError, match='shared: '):
+        record_plan(plan(tmp_path / 'out', shared=('--data', 'phtos')))
 
 
 @pytest.mark.parametrize(
@@ -77,10 +97,12 @@ def test_the_same_study_is_continued_and_may_grow(tmp_path):
         (dict(shared=('--data', 'photos')), 'shared: '),
         (dict(budget=Budget(epochs=2)), 'budget: '),
         (dict(budget=Budget(minutes=9)), 'budget: '),
+        (dict(weights={'retinanet_pit:xs': 'pit.pth'}), 'candidates: '),
     ],
 )
 def test_a_folder_of_another_study_is_refused(tmp_path, changes, said):
     record_plan(plan(tmp_path / 'out'))
+    trained(tmp_path / 'out')
     with pytest.raises(UserError, match=f'another study is there .*{said}'):
         record_plan(plan(tmp_path / 'out', **changes))
 
@@ -88,6 +110,7 @@ def test_a_folder_of_another_study_is_refused(tmp_path, changes, said):
 def test_within_a_time_each_has_its_part_so_that_none_can_be_added(tmp_path):
     minutes = Budget(minutes=9)
     record_plan(plan(tmp_path / 'out', budget=minutes))
+    trained(tmp_path / 'out')
     with pytest.raises(UserError, match=r'another study is there .*runs: '):
         record_plan(plan(tmp_path / 'out', ['retinanet_transcnn'], budget=minutes))
 

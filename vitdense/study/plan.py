@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config.read import load_config
+from ..config.variant import set_arch
 from ..console import display_path
 from ..errors import UserError
+from ..folder_lock import is_locked
 from ..report.facts import write_whole
 
 FILE = 'study.json'
@@ -106,14 +108,16 @@ def candidates_of(names: Sequence[str], weights: Mapping[str, str]) -> tuple[Can
         weights: files of released weights, by the same names.
 
     Raises:
-        UserError: no such config, two of one name, one that is scored otherwise than the others, or weights
-            of none of them.
+        UserError: no such config or variant, two of one name, one that is scored otherwise than the others,
+            or weights of none of them.
     """
     found: dict[str, Candidate] = {}
     kinds: dict[str, str] = {}
     for typed in names:
         config, arch = _split(typed)
         cfg = load_config(config)
+        if arch:
+            set_arch(cfg, arch)
         name = '-'.join(filter(None, (Path(config).stem, re.sub(r'\W', '_', arch))))
         if name in found:
             raise UserError(f'{typed}: {name} is there already; a study needs different names')
@@ -138,13 +142,15 @@ def _split(typed: str) -> tuple[str, str]:
 def record_plan(plan: StudyPlan) -> None:
     """Note in its folder what a study trains, so that the same command continues it, and no other one does.
 
-    More configs and more seeds may be asked for than before: what is trained already stays.
+    More configs and more seeds may be asked for than before: what is trained already stays. Where nothing is
+    trained yet, as after a command with a mistake in it, all may be asked for.
 
     Raises:
         UserError: the folder is of another study, or of something else.
     """
     file = plan.out / FILE
-    wanted = dict(version=VERSION, budget=asdict(plan.budget), shared=list(plan.shared))
+    asked = {one.name: [one.config, *one.arguments] for one in plan.candidates}
+    wanted = dict(version=VERSION, budget=asdict(plan.budget), shared=list(plan.shared), candidates=asked)
     if plan.budget.minutes:  # of which each training has its part
         wanted['runs'] = sorted(run.name for run in plan.runs)
         wanted['at once'] = plan.at_once
@@ -153,13 +159,24 @@ def record_plan(plan: StudyPlan) -> None:
             raise UserError(f'--out {display_path(plan.out)}: is not empty, and no study is in it')
         write_whole(file, json.dumps(wanted, indent=1))
         return
+    begun = _has_begun(plan.out)
     try:
         known = json.loads(file.read_text(encoding='utf-8'))
-        differing = [name for name in {**known, **wanted} if known.get(name) != wanted.get(name)]
+        before = known.get('candidates', {}) if begun else {}
+        known['candidates'] = asked | before  # which differ where a name stands for something else now
+        wanted['candidates'] = before | asked
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f'{display_path(file)}: cannot be read as a study ({error})') from error
+    bound = {*known, *wanted} if begun else {'version'}
+    differing = [name for name in sorted(bound) if known.get(name) != wanted.get(name)]
     if differing:
         said = '; '.join(f'{name}: {known.get(name)}, and now {wanted.get(name)}' for name in differing)
         raise UserError(
             f'--out {display_path(plan.out)}: another study is there ({said}); another --out starts a new one'
         )
+    write_whole(file, json.dumps(wanted, indent=1))
+
+
+def _has_begun(out: Path) -> bool:
+    """Whether something is trained, or a training runs."""
+    return any(is_locked(one) or any(one.glob('*.pth')) for one in out.iterdir() if one.is_dir())
