@@ -95,6 +95,16 @@ def test_without_a_model_that_has_learned_nothing_is_advised():
     assert 'slow' in said[0]
 
 
+def test_scores_of_other_classes_or_metrics_are_not_compared():
+    others = replace(accurate(0.7), classes=('car', 'tree'))
+    rows = [row('one', 0, 100, 0.9), replace(row('other', 0, 40, 0.7), evaluations=(others,))]
+    (said,) = advice(rows)
+    assert 'cannot be compared: of one and other, the evaluations are of different classes' in said
+    rows = [row('one', 60, 100), replace(row('other', 70, 40), metric='segm mAP')]
+    (said,) = advice(rows)
+    assert 'other has segm mAP' in said
+
+
 def test_the_limits_name_what_the_advice_does_not_rest_on():
     failed = Row(Candidate('broken', 'broken', ()), {}, {}, {0: 'out of memory'})
     said = ' '.join(limits([row('one', 0, 9, 0.9), failed], Load(3, 3, 1.5), 'for 3 epochs'))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from ..benchmark.timing import Load
 from ..report.verdict import LITTLE
 from ..show.scores import number
-from .results import Row, comparison, front
+from .results import Row, comparison, front, incomparable
 
 FEW_IMAGES = 500  # below, an interval over images is wide
 FEW_SEEDS = 3
@@ -18,6 +18,8 @@ def advice(rows: Sequence[Row], wanted: float | None = None) -> list[str]:
         rows: of all candidates, measured.
         wanted: seconds of one image that may not be exceeded.
     """
+    if reason := incomparable(rows):
+        return [f'Their scores cannot be compared: {reason}.']
     best_first = front(rows)[::-1]
     if not best_first:
         scored = [row for row in rows if row.facts]

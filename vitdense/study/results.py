@@ -101,6 +101,21 @@ def comparison(better: Row, other: Row) -> tuple[float, float, float] | None:
     return better.unit * found.difference, better.unit * found.low, better.unit * found.high
 
 
+def incomparable(rows: Sequence[Row]) -> str:
+    """Why the scores of some rows cannot be compared, such as for other classes; empty if they can."""
+    scored = [row for row in rows if row.facts]
+    for row in scored[1:]:
+        first = scored[0]
+        if row.metric != first.metric:
+            return f'{first.name} has {first.metric}, and {row.name} has {row.metric}'
+        if first.evaluations and row.evaluations:
+            try:
+                compare_means(first.evaluations, row.evaluations, resamples=0)
+            except ValueError as error:
+                return f'of {first.name} and {row.name}, {error}'
+    return ''
+
+
 def _scored(row: Row) -> Row:
     scores = [_score(facts)[1] for facts in row.facts.values()]
     row = replace(row, metric=_score(row.first)[0], score=mean(scores))
