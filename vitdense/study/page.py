@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.table import Table
+from rich.text import Text
 
 from ..console import plural
 from ..report.charts import Chart, Series, hexadecimal, line
@@ -27,7 +29,7 @@ def study_table(rows: Sequence[Row]) -> Table:
         heading = metric if column == 'score' else column
         table.add_column(heading, justify='left' if column in ('config', 'by seed') else 'right')
     for row in rows:
-        table.add_row(*cells(row))
+        table.add_row(*map(Text, cells(row)))  # a config's name may look like markup
     return table
 
 
@@ -60,7 +62,7 @@ def write_study_page(
 
 def _link(row: Row) -> list[tuple[int, str]]:
     """The pages of its trainings, relative to the study's."""
-    return [(seed, f'{run.folder.name}/report.html') for seed, run in row.runs.items()]
+    return [(seed, f'{quote(run.folder.name)}/report.html') for seed, run in row.runs.items()]
 
 
 def _colours(rows: Sequence[Row]) -> dict[str, str]:

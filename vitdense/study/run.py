@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..console import display_path, say
+from ..console import display_path, plural, say
 from ..errors import UserError
 from ..folder_lock import locked
 from .advice import advice, limits
@@ -35,7 +35,7 @@ def study(plan: StudyPlan, devices: list[str], console: Console, wanted: float |
     locked(plan.out)
     record_plan(plan)
     if minutes := plan.budget.per_run(len(plan.runs), plan.at_once):
-        say(console, 'budget', f'{len(plan.runs)} trainings of {minutes:.1f} minutes each')
+        say(console, 'budget', f'{plural(len(plan.runs), "training")} of {minutes:.1f} minutes each')
     failed = train_all(plan, devices, console)
     rows = rows_of(plan, failed)
     folders = {row.name: next(iter(row.runs.values())).folder for row in rows if row.runs}
@@ -57,10 +57,11 @@ def study(plan: StudyPlan, devices: list[str], console: Console, wanted: float |
 
 
 def _measured(folders: Mapping[str, Path], console: Console) -> Latencies | None:
-    say(console, 'latency', f'{len(folders)} models, in turns')
+    say(console, 'latency', f'{plural(len(folders), "model")}, in turns')
     try:
         return measure_latencies(folders)
-    except (UserError, OSError) as error:  # the images were moved, say: the scores are there all the same
+    # the images were moved, or the larger one needs more memory than there is: the scores are there all the same
+    except (UserError, OSError, RuntimeError) as error:
         say(console, 'latency', f'warning: not measured: {error}', 'bold yellow')
         return None
 
@@ -68,4 +69,4 @@ def _measured(folders: Mapping[str, Path], console: Console) -> Latencies | None
 def _trained(budget: Budget) -> str:
     if budget.minutes:
         return f'for the same part of {budget.minutes:g} minutes'
-    return f'for {budget.epochs} epochs' if budget.epochs else 'as long as its schedule is'
+    return f'for {plural(budget.epochs, "epoch")}' if budget.epochs else 'as long as its schedule is'

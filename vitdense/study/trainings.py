@@ -43,12 +43,16 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, '
 
 
 class Running(NamedTuple):
-    """A training that runs; without a process where it was started before this study."""
+    """A training that runs; without a process where it was started before this study.
+
+    began: bytes of its output that are of earlier processes.
+    """
 
     run: StudyRun
     device: str
     process: subprocess.Popen[bytes] | None
     output: IO[bytes] | None
+    began: int = 0
 
 
 class StudyStopped(BaseException):
@@ -136,6 +140,7 @@ def _start(plan: StudyPlan, run: StudyRun, device: str, console: Console) -> Run
     say(console, 'resuming' if resumes else 'training', run.name)
     run.folder.mkdir(parents=True, exist_ok=True)
     output = (run.folder / OUTPUT).open('ab')
+    began = output.tell()
     process = subprocess.Popen(
         [sys.executable, '-m', 'vitdense', 'train', *arguments],
         stdin=subprocess.DEVNULL,
@@ -144,7 +149,7 @@ def _start(plan: StudyPlan, run: StudyRun, device: str, console: Console) -> Run
         env=dict(os.environ, CUDA_VISIBLE_DEVICES=device) if device else None,
         start_new_session=True,  # Ctrl-C in a terminal reaches the study alone, which hands it on once
     )
-    return Running(run, device, process, output)
+    return Running(run, device, process, output, began)
 
 
 def _set_aside(folder: Path) -> None:
@@ -180,13 +185,14 @@ def _ended(one: Running, console: Console) -> str:
 def _reason(one: Running) -> str:
     """The error that a training ended with, in one line."""
     path = one.run.folder / OUTPUT
-    lines = path.read_text(encoding='utf-8', errors='replace').splitlines() if path.is_file() else []
+    said = path.read_bytes()[one.began :] if path.is_file() else b''
+    lines = said.decode(errors='replace').splitlines()
     lines = [line.strip() for line in lines if line.strip()]
     code = one.process.returncode if one.process else 0
     if code < 0:
         return f'killed by {signal.Signals(-code).name}' + (', perhaps for its memory' if code == -9 else '')
-    if said := [line for line in lines if line.startswith('error: ')]:
-        return said[-1].removeprefix('error: ')
+    if errors := [line for line in lines if line.startswith('error: ')]:
+        return errors[-1].removeprefix('error: ')
     if code == 0:
         return 'it has no score'
     return lines[-1] if lines else f'exit code {code}; see {display_path(path)}'
@@ -220,10 +226,10 @@ def _listening() -> Iterator[list[int]]:
 def _bars(console: Console) -> Progress:
     """A bar for each training that runs, on a terminal."""
     return Progress(
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn('{task.fields[values]}'),
+        TextColumn('{task.fields[values]}', markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
