@@ -125,6 +125,7 @@ def test_where_its_numbers_are_from_takes_the_place_of_the_schedules_own(head):
     [
         (dict(train_cfg=dict(type='IterBasedTrainLoop', max_iters=9)), 'iterations'),
         (dict(optim_wrapper=dict(constructor='Own', generator={}, discriminator={})), 'one optimizer'),
+        (dict(train_cfg=None), 'no train_cfg'),
     ],
 )
 def test_what_it_does_not_fit_is_refused(changes, about):

@@ -14,6 +14,7 @@ from .bundled import config_folder
 from .sources import config_sources
 
 KEY = 'recipe'  # of a config, where its name is noted
+NEEDED = ('model', 'train_cfg', 'train_dataloader', 'optim_wrapper')
 TAKEN = ('train_cfg', 'param_scheduler', 'auto_scale_lr')
 
 
@@ -21,8 +22,11 @@ def set_recipe(cfg: Config, name: str) -> None:
     """Put a published schedule in place of the config's own, in place.
 
     Raises:
-        UserError: the config counts in epochs and the recipe in iterations, or it has several optimizers.
+        UserError: the config trains nothing, counts in epochs and the recipe in iterations, or has several
+            optimizers.
     """
+    if missing := [key for key in NEEDED if not cfg.get(key)]:
+        raise UserError(f'--recipe {name}: expected a config of a training; this one has no {missing[0]}')
     # as plain data: a class that is assigned to a config is not dumped as text that reloads
     found = Config.fromfile(recipe_file(cfg, name)).to_dict()
     loops = [_unit(one) for one in (cfg.train_cfg, found['train_cfg'])]
