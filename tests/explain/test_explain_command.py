@@ -89,6 +89,7 @@ def test_nothing_is_overwritten_unless_asked(explain, tmp_path):
         (['PiT', 'photos/a.png', '--what', 'tokens'], '--what tokens'),
         (['PiT', 'photos/a.png', '--dials', '1:0.5'], '--dials'),
         (['SuperViT', 'photos/a.png', '--dials', '2:0.5'], '--dials 2:0.5'),
+        (['PiT', 'photos/a.png', '--at', '5', '5', '--what', 'receptive_field'], '--at'),
         (['absent', 'photos/a.png'], 'absent.pth'),
         (['PiT', 'absent.png'], 'absent.png'),
     ],

@@ -79,6 +79,8 @@ def _explain(args: argparse.Namespace) -> None:
             raise UserError(f'--what {kind}: {explainer.title} has none; has {", ".join(explainer.kinds)}')
     if args.dials and 'tokens' not in what:
         raise UserError('--dials goes with the tokens that SuperViT keeps')
+    if args.at and 'attention' not in what:
+        raise UserError('--at goes with the attention that is drawn from there')
     console = make_console()
     say(console, 'model', f'{explainer.predictor.name}, weights of {display_path(checkpoint)}')
     written: list[Path] = []

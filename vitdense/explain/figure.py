@@ -33,7 +33,6 @@ MAP = 'inferno'
 HEAT = 0.72  # how much of a heat map's colour is seen
 FADED = 0.88  # how much of a dropped patch is white
 ZOOM = 1.7  # how much of the image is seen around a grid, by its side
-ALIKE = 1e-3  # weights that differ less, by the largest, are drawn in one colour
 LEAST = 1e-3  # of the largest gradient, that is seen
 STYLE: Any = {
     'font.family': 'DejaVu Sans',
@@ -224,14 +223,14 @@ def _heat(ax: Axes, gray: np.ndarray, heat: Heat) -> None:
     window, weights = heat.window, heat.weights
     extent = (window.left - 0.5, window.right - 0.5, window.bottom - 0.5, window.top - 0.5)
     least, most = float(weights.min()), float(weights.max())
-    alike = most - least < ALIKE * most
+    ends = dict.fromkeys(f'{value / heat.even:.3g}' for value in (least, most))
+    alike = len(ends) == 1  # to the digits that are written below
     shade = np.full_like(weights, 0.5) if alike else (weights - least) / (most - least)
     ax.imshow(shade, cmap=MAP, vmin=0, vmax=1, alpha=HEAT, extent=extent, interpolation='nearest')
     if heat.near:
         _outline(ax, window)
         limits = _around(window, limits)
     ax.set(xlim=limits[0], ylim=limits[1])
-    ends = dict.fromkeys(f'{value / heat.even:.3g}' for value in ([most] if alike else [least, most]))
     _note(ax, f'{" – ".join(ends)} × even share')
 
 
