@@ -101,11 +101,12 @@ class ReportHook(Hook):
     def before_test(self, runner: Runner) -> None:
         if not is_main_process() or self.facts:  # of the setting of the dials before
             return
-        self.batch_size = runner.test_dataloader.batch_sampler.batch_size
         with self._tried(runner):
             self.facts = facts_at_start(runner, training=False)
         if self.facts is None:
             return
+        with self._tried(runner):
+            self.batch_size = runner.test_dataloader.batch_sampler.batch_size
         with self._tried(runner):
             note_costs(runner, self.facts, runner.test_dataloader)
         with self._tried(runner):
@@ -201,11 +202,13 @@ class ReportHook(Hook):
 
     def _explain(self, runner: Runner) -> None:
         """What the model looks at, where that is a small share of the run's time."""
+        assert self.facts is not None
         within = SHARE * sum(runner.stopwatch.seconds().values())
         # `vitdense report` draws them; a run that has to end in time ends
         if within < EXPLAINED or time_limit(runner):
             return
-        assert self.facts is not None
+        if not (self.facts.trains or runner.cfg.load_from):  # an exported file, which keeps no layers
+            return
         folder, loader = Path(runner.work_dir), runner.val_dataloader if self.facts.trains else None
         if loader is None:
             loader = runner.test_dataloader
