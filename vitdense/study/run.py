@@ -60,8 +60,8 @@ def _measured(folders: Mapping[str, Path], console: Console) -> Latencies | None
     say(console, 'latency', f'{plural(len(folders), "model")}, in turns')
     try:
         return measure_latencies(folders)
-    # the images were moved, or the larger one needs more memory than there is: the scores are there all the same
     except (UserError, OSError, RuntimeError) as error:
+        # the images were moved, say, or a large one needs too much memory: the scores are there all the same
         say(console, 'latency', f'warning: not measured: {error}', 'bold yellow')
         return None
 
