@@ -89,12 +89,18 @@ def test_an_image_alone_is_as_in_a_batch_and_a_part_keeps_the_dtype(make):
         (HierarchicalAttention, dict(in_channels=96)),
         (HierarchicalAttention, dict(in_channels=64, head_dim=0)),
         (VicinityAttention, dict(in_channels=96)),
-        (VicinityAttention, dict(in_channels=64, feature_reduction=128)),
     ],
 )
 def test_channels_that_make_no_whole_heads_are_refused(kind, words):
     with pytest.raises(ValueError, match='head_dim='):
         kind(**words)
+
+
+@pytest.mark.parametrize('name', ['feature_reduction', 'gate_reduction'])
+@pytest.mark.parametrize('divisor', [0, 5, 128])
+def test_reductions_that_divide_no_channels_are_refused(name, divisor):
+    with pytest.raises(ValueError, match=f'{name}={divisor}: expected a divisor of the 64 channels'):
+        VicinityAttention(64, **{name: divisor})
 
 
 @pytest.mark.parametrize(('height', 'width'), [(32, 24), (33, 23)])

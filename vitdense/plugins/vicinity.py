@@ -19,13 +19,16 @@ class VicinityAttention(ResidualPart):
         feature_reduction, gate_reduction: divisors of C, as VVT has them.
 
     Raises:
-        ValueError: C/`feature_reduction` is no multiple of `head_dim`.
+        ValueError: C is no multiple of both divisors, or C/`feature_reduction` none of `head_dim`.
     """
 
     def __init__(
         self, in_channels: int, head_dim: int = 32, feature_reduction: int = 2, gate_reduction: int = 1
     ):
         super().__init__(in_channels)
+        for name, divisor in dict(feature_reduction=feature_reduction, gate_reduction=gate_reduction).items():
+            if divisor < 1 or in_channels % divisor:
+                raise ValueError(f'{name}={divisor}: expected a divisor of the {in_channels} channels')
         heads = heads_of(in_channels // feature_reduction, head_dim)
         self.norm = nn.LayerNorm(in_channels, eps=1e-6)
         self.attn = vicinity.VicinityAttention(in_channels, heads, feature_reduction, gate_reduction)

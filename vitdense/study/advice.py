@@ -31,7 +31,7 @@ def advice(rows: Sequence[Row], wanted: float | None = None) -> list[str]:
     if not allowed:
         fastest = best_first[-1]
         return [
-            f'None answers within {1000 * (wanted or 0):.0f} ms: the fastest, {fastest.name}, takes '
+            f'None answers within {1000 * (wanted or 0):g} ms: the fastest, {fastest.name}, takes '
             f'{_milliseconds(fastest)} here. Smaller images or a smaller variant may.'
         ]
     best, *quicker = allowed
@@ -40,7 +40,7 @@ def advice(rows: Sequence[Row], wanted: float | None = None) -> list[str]:
             f'None has learned enough to choose by: the highest {best.metric} is {number(best.score)}, of '
             f'{best.name}. Train longer, or from weights.'
         ]
-    within = f' of those within {1000 * wanted:.0f} ms' if wanted else ''
+    within = f' of those within {1000 * wanted:g} ms' if wanted else ''
     return [
         f'Take {best.name}: its {best.metric} of {number(best.score)} is the highest{within}, at '
         f'{_milliseconds(best)} an image.',
