@@ -65,6 +65,8 @@ def _study(args: argparse.Namespace) -> None:
         raise UserError("--minutes and --epochs: expected one of them, or neither for the configs' schedules")
     if len({*args.seeds}) < len(args.seeds):
         raise UserError('--seeds: a seed is given twice')
+    if seeded := [text for text in args.cfg_options if text.startswith('randomness.seed=')]:
+        raise UserError(f'--cfg-options {seeded[0]}: --seeds says with which seeds a study trains')
     candidates = candidates_of(args.configs, _files(args.weights))
     devices = gpus()
     plan = StudyPlan(
