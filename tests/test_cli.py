@@ -16,7 +16,7 @@ import pytest
 import torch
 from runs import BRIEF, TABLE, TRAIN, losses, refused, run
 from scored import coco_scores, mean_iou
-from small import ARCH, CONFIGS, HEADS, Hostile, workplace
+from small import ARCH, CONFIGS, HEADS, REPOSITORY, Hostile, workplace
 
 import vitdense
 from vitdense.backbones import FILES, TransCNN
@@ -76,6 +76,12 @@ def test_a_module_runs_a_command_by_name(tmp_path):
     assert (done.returncode, done.stderr) == (0, '')
     assert done.stdout.split() == config_names()
     assert len(config_names()) == len(HEADS) * len(FILES)
+
+
+def test_every_command_is_in_the_documentation():
+    text = (REPOSITORY / 'docs/running.md').read_text()
+    rows = [line.split('|')[1] for line in text.splitlines() if line.startswith('| `')]
+    assert {word for row in rows for word in re.findall(r'`(\w+)', row)} >= {*COMMANDS}
 
 
 @pytest.mark.parametrize('words', [[], ['tarin'], ['--help']])

@@ -1,8 +1,8 @@
 """How a command can end, one class a way, with its exit code.
 
 0         done
-1         `check_data` found errors, `overfit` a config that did not fit, `predict` an unreadable file, a
-          training of `study` failed; or a bug, with its traceback
+1         `check_data` found errors, `overfit` a config that did not fit, `predict` or `explain` an unreadable
+          file, a training of `study` failed; or a bug, with its traceback
 2         `UserError`: command, config, data, file or machine; explained in one line on stderr
 3         `NotFinite`: a loss or a gradient was not finite, and no step was taken
 130, 143  `Stopped`: by Ctrl-C, by SIGTERM; a training has saved itself

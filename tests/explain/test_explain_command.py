@@ -1,5 +1,7 @@
 """`explain`: which pictures it writes, of every backbone, what it refuses, and what it leaves alone."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image
 from runs import files, refused
 from small_backbones import SMALL
 
+from vitdense.backbones.pyramid import Pyramid
 from vitdense.errors import UserError
 from vitdense.explain.choose import places_found
 from vitdense.explain.explainer import Explainer
@@ -98,6 +101,15 @@ def test_nothing_is_overwritten_unless_asked(explain, tmp_path):
 def test_what_cannot_be_drawn_is_refused_by_its_name(explain, tmp_path, words, said):
     assert said in refused(explain(*words, '--out', 'out'))
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_pyramid_of_ones_own_is_refused():
+    class Own(Pyramid):
+        pass
+
+    model = SimpleNamespace(backbone=Own.__new__(Own))
+    with pytest.raises(UserError, match='own: its backbone is a Own'):
+        Explainer(SimpleNamespace(model=model, name='own'))
 
 
 def test_a_place_outside_of_an_image_is_refused(explain, tmp_path):

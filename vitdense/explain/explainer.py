@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..backbones.pyramid import Pyramid
 from ..backbones.supervit import SuperViT
 from ..backbones.vvt import VVT
 from ..dials import DialSetting
@@ -18,7 +18,7 @@ from .choose import PLACES, places_found
 from .distance import ByDistance, average, by_distance
 from .figure import attention_figure, distance_figure, kept_figure, receptive_field_figure
 from .kept import DIALS, at_dials, kept_tokens
-from .maps import attention_sheet, title_of
+from .maps import BACKBONES, attention_sheet, title_of
 from .receptive_field import DRAWS, first_pixels, receptive_fields
 from .record import Record, record
 from .view import Place, View
@@ -42,13 +42,13 @@ class Explainer:
 
     def __init__(self, predictor: Predictor, size: int | None = None):
         backbone = predictor.model.backbone
-        if not isinstance(backbone, Pyramid):
+        if not isinstance(backbone, BACKBONES):
             raise UserError(
                 f'{predictor.name}: its backbone is a {type(backbone).__name__}; expected one of vitdense'
             )
         self.predictor, self.backbone, self.size = predictor, backbone, size
-        left_out = {'tokens': SuperViT, 'distance': VVT}
-        self.kinds = [kind for kind in KINDS if isinstance(backbone, left_out.get(kind, Pyramid))]
+        fits: dict[str, Any] = {'tokens': SuperViT, 'distance': VVT}
+        self.kinds = [kind for kind in KINDS if isinstance(backbone, fits.get(kind, BACKBONES))]
 
     @property
     def title(self) -> str:

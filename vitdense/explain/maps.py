@@ -216,3 +216,4 @@ KINDS: list[Any] = [
     (SuperViT, 'SuperViT', 'attention of the class token, and of places', plain),
     (VVT, 'VVT', 'effective weights of vicinity attention', vicinity),
 ]
+BACKBONES = tuple(cls for cls, *_ in KINDS)
