@@ -110,6 +110,21 @@ def test_vicinity_weights_are_the_papers_and_those_of_the_linear_form():
     torch.testing.assert_close(weights @ v[0].flatten(1, 2), linear, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(('factor', 'size'), [(1e-3, (2, 3)), (1e-2, (5, 4)), (40.0, (24, 31))])
+def test_sums_that_the_authors_code_bounds_are_no_error(factor, size):
+    """Small ones, of few pixels or values near zero, are raised to 1e-4; large ones are cut at 1e4."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 2, *size, 8, generator=generator) for _ in range(3))
+    q, k = F.relu(q), F.relu(k * factor)
+    v = v + 3.0 if factor > 1 else v * factor
+    found = VicinityWeights('layer', q, k, v, VicinityAttention.attend(q, k, v))
+    _, made, output, values = found._rows(torch.arange(found.queries), 0)
+    assert (made - output).abs().max() <= 1e-5 * values.abs().max()
+    found.weights(range(found.queries))
+    waves = torch.einsum('bhxyd,bhxye->bhde', k, v).abs()
+    assert waves.min() < 1e-4 or waves.max() > 1e4
+
+
 def test_a_query_that_no_key_answers_sees_nothing():
     q, k, v = torch.zeros(1, 1, 2, 2, 3), torch.rand(1, 1, 2, 2, 3), torch.rand(1, 1, 2, 2, 3)
     found = VicinityWeights('layer', q, k, v, VicinityAttention.attend(q, k, v))

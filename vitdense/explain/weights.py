@@ -131,5 +131,27 @@ class VicinityWeights(Attention):
         raw = q[:, rows] @ k.transpose(1, 2) * self.vicinity(rows)
         total = raw.sum(2, keepdim=True)
         weights = torch.where(total > 0, raw / total, 0.0)
-        made = bound(bound(raw @ v) * bound(1 / (total + 1e-4)))
+        sums = raw @ v + self._added_by_bounds(q[:, rows], rows, k, v)
+        made = bound(bound(sums) * bound(1 / (total + 1e-4)))
         return weights, made, self.output[item].flatten(1, 2)[:, rows].double(), v
+
+    def _added_by_bounds(self, q: Tensor, rows: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """What the bounds of Σ_j wave(j) · k_j v_jᵀ add to Σ_j weight · v_j of some queries q (heads, n, d).
+
+        The layer makes these sums of d × d numbers once for all queries. Small ones are raised to 1e-4: of a
+        map of few pixels, or of values near zero, it shows in the output.
+        """
+        height, width = self.size
+        pixels = torch.arange(height * width)
+        added = torch.zeros_like(q)
+        for of_queries, of_keys, length in (
+            (rows // width, pixels // width, height),
+            (rows % width, pixels % width, width),
+        ):
+            for wave in (torch.cos, torch.sin):
+                there, here = (
+                    wave(math.pi / 2 / length * one.double())[:, None] for one in (of_keys, of_queries)
+                )
+                sums = (there * k).transpose(1, 2) @ v
+                added += here * (q @ (bound(sums) - sums))
+        return added
