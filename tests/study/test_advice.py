@@ -77,6 +77,12 @@ def test_a_difference_that_images_do_not_show_may_be_chance():
     assert 'which may be chance' in advice(rows)[1]
 
 
+def test_one_alone_is_not_called_the_best():
+    (said,) = advice([row('one', 60.0, 100)])
+    assert 'Take' not in said
+    assert 'highest' not in said
+
+
 def test_a_latency_that_is_wanted_is_kept_to():
     rows = [row('slow', 80, 100), row('quick', 60, 40)]
     assert advice(rows, 0.05)[0].startswith('Take quick: ')

@@ -22,7 +22,7 @@ def main() -> None:
         nargs='*',
         metavar='SCALE:KEEP_RATE',
         help='SuperViT: score, multiply-adds and time at each of these settings, such as 1:1 1:0.7 4/7:0.5 '
-        '(default: all that its training drew from)',
+        '(default: all that its training drew from); after the checkpoint',
     )
     run(_test, p)
 

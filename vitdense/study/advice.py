@@ -40,6 +40,11 @@ def advice(rows: Sequence[Row], wanted: float | None = None) -> list[str]:
             f'None has learned enough to choose by: the highest {best.metric} is {number(best.score)}, of '
             f'{best.name}. Train longer, or from weights.'
         ]
+    if sum(bool(row.facts) for row in rows) == 1:
+        return [
+            f'{best.name} alone was scored: {best.metric} {number(best.score)}, {_milliseconds(best)} an '
+            f'image. There is nothing to compare it with.'
+        ]
     within = f' of those within {1000 * wanted:g} ms' if wanted else ''
     return [
         f'Take {best.name}: its {best.metric} of {number(best.score)} is the highest{within}, at '
