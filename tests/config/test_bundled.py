@@ -1,7 +1,7 @@
 """The project's own configs are found by their names, wherever a command runs."""
 
 import pytest
-from small import CONFIGS
+from small import CONFIGS, HEADS
 
 from vitdense import backbones
 from vitdense.config.bundled import bundled_config, config_names
@@ -11,7 +11,7 @@ from vitdense.errors import UserError
 
 def test_every_config_has_a_name():
     names = config_names()
-    assert len(names) == 4 * len(backbones.__all__)
+    assert len(names) == len(HEADS) * len(backbones.__all__)
     assert names == sorted(path.stem for path in CONFIGS.glob('*.py'))
 
 
