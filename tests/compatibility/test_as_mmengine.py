@@ -11,6 +11,8 @@ from mmengine.utils import digit_version
 from small import REPOSITORY
 from stock_and_ours import compare
 
+import vitdense.engine.precision  # noqa: F401 (registers ScaledOptimWrapper)
+
 REGISTRIES = {
     'hook': registry.HOOKS,
     'dataset': registry.DATASETS,
