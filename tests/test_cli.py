@@ -301,7 +301,7 @@ def test_one_checkpoint_of_supervit_is_tested_at_every_setting_of_its_dials(call
     done = call('test', 'super.py', 'run/iter_2.pth', '--sample', '--work-dir', 'out', '--dials', *settings)
     assert (done.code, done.err) == (0, '')
     assert done.out.count('  model  RetinaNet on SuperViT\n') == 1
-    rows = re.findall(r'│ +([\d.]+) │ +([\d.]+) │ +([\d.]+) G │ +(\d+) ms │', done.out)
+    rows = re.findall(r'│ +([\d.]+) │ +([\d.]+) │ +([\d.]+) G │ +([\d.]+) ms │', done.out)
     assert [row[:2] for row in rows] == [('1', '1'), ('1', '0.5'), ('0.75', '0.5')]
     costs = [float(row[2]) for row in rows]
     assert costs == sorted(costs, reverse=True)

@@ -1,21 +1,22 @@
 """One checkpoint of SuperViT at several settings of its dials: what each costs and what it scores."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import product
-from statistics import median
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.table import Table
 
+from .benchmark.timing import time_in_turns
 from .complexity import cost
 from .engine.processes import unwrapped
 from .errors import UserError
 from .show.scores import score_names
+
+ROUNDS = 7  # of the timing
 
 
 class DialSetting(NamedTuple):
@@ -52,23 +53,12 @@ class DialResult(NamedTuple):
     size: tuple[int, int]
     """H, W of the first image, as the backbone sees it."""
     seconds: float
-    """Median of an iteration of the test, the whole model's."""
+    """Of a batch through the whole model: the median of rounds in which all settings take turns."""
+    images: int
+    """Of that batch."""
 
 
-class _TimerHook(Hook):
-    """Times the iterations of a test."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
-        self.start = time.perf_counter()
-
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self.seconds.append(time.perf_counter() - self.start)
-
-
-def sweep(runner: Runner, settings: Sequence[DialSetting]) -> Iterator[DialResult]:
+def sweep(runner: Runner, settings: Sequence[DialSetting]) -> list[DialResult]:
     """Test a runner's model at each setting; without any, at all that its training drew from.
 
     Raises:
@@ -79,16 +69,28 @@ def sweep(runner: Runner, settings: Sequence[DialSetting]) -> Iterator[DialResul
     if not (hasattr(backbone, 'scale') and hasattr(backbone, 'keep_rate')):
         raise UserError(f'--dials: {type(backbone).__name__} has none; SuperViT has')
     settings = settings or [DialSetting(*dials) for dials in product(backbone.scales, backbone.keep_rates)]
-    timer = _TimerHook()
-    runner.register_hook(timer, priority='VERY_LOW')
-    image = _first_image(runner, model)
-    height, width = image.shape[2:]
+    scores = []
     for setting in settings:
         backbone.scale, backbone.keep_rate = setting
-        timer.seconds.clear()
-        scores = runner.test()
+        scores.append(runner.test())
+    batch = next(iter(runner.test_dataloader))
+
+    @torch.no_grad()
+    def predict(setting: DialSetting) -> None:
+        backbone.scale, backbone.keep_rate = setting
+        model.test_step(batch)
+
+    image = model.data_preprocessor(batch, training=False)['inputs'][:1]
+    runs: dict[Any, Any] = {setting: partial(predict, setting) for setting in settings}
+    timings = time_in_turns(runs, ROUNDS, image.device)
+    results = []
+    for setting, found in zip(settings, scores, strict=True):
+        backbone.scale, backbone.keep_rate = setting
         multiply_adds = cost(backbone, image)[0].multiply_adds
-        yield DialResult(setting, scores, multiply_adds, (height, width), median(timer.seconds))
+        height, width = image.shape[2:]
+        seconds, images = timings[setting].median, len(batch['data_samples'])
+        results.append(DialResult(setting, found, multiply_adds, (height, width), seconds, images))
+    return results
 
 
 def dials_table(results: Sequence[DialResult]) -> Table:
@@ -96,15 +98,10 @@ def dials_table(results: Sequence[DialResult]) -> Table:
     names = [name for name, value in results[0].scores.items() if value != -1]
     height, width = results[0].size
     table = Table(title=f'dials (multiply-adds of the backbone at {height}×{width})', title_justify='left')
-    for column in ('scale', 'keep rate', 'multiply-adds', 'time', *score_names(names).values()):
+    for column in ('scale', 'keep rate', 'multiply-adds', 'time of an image', *score_names(names).values()):
         table.add_column(column, justify='right')
-    for setting, scores, multiply_adds, _, seconds in results:
-        cost = f'{multiply_adds / 1e9:#.3g} G', f'{1000 * seconds:.0f} ms'
+    for setting, scores, multiply_adds, _, seconds, images in results:
+        cost = f'{multiply_adds / 1e9:#.3g} G', f'{1000 * seconds / images:.1f} ms'
         values = (f'{scores[name]:.3f}' if name in scores else '–' for name in names)
         table.add_row(f'{setting.scale:.3g}', f'{setting.keep_rate:.3g}', *cost, *values)
     return table
-
-
-def _first_image(runner: Any, model: Any) -> torch.Tensor:
-    batch = next(iter(runner.test_dataloader))
-    return model.data_preprocessor(batch, training=False)['inputs'][:1]

@@ -75,11 +75,9 @@ def _test(args: argparse.Namespace) -> None:
         runner.register_hook(hook)
     with contextlib.closing(progress), report.recording(runner), faults_as_errors(runner):
         if args.dials is not None:
-            found = []
-            for result in sweep(runner, dials):
-                report.note_dial(*result.setting, result.seconds, result.multiply_adds)
-                found.append(result)
-            console.print(dials_table(found))
+            results = sweep(runner, dials)
+            report.note_dials(results)
+            console.print(dials_table(results))
         else:
             runner.test()
     if is_main_process():

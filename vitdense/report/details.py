@@ -126,7 +126,7 @@ def dial_chart(facts: RunFacts) -> Chart | None:
         'dials',
         'lines',
         'Score against time, over the scales',
-        'milliseconds an image, whole model, measured in this test',
+        'milliseconds of an image, whole model, in turns',
         metric,
         tuple(series),
         height=0.6,

@@ -38,7 +38,7 @@ class Evaluated:
 class Dial:
     """What a test has found at one setting of SuperViT's dials.
 
-    seconds: of an iteration, with so many images.
+    seconds: of a batch of so many images.
     multiply_adds: of the backbone, for one image.
     """
 

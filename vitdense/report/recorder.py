@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ..compat import is_sharded
 from ..console import display_path, say
+from ..dials import DialResult
 from ..engine.patience import monitored
 from ..engine.processes import unwrapped
 from ..engine.stopwatch import OTHER, REPORT
@@ -52,8 +53,6 @@ class ReportHook(Hook):
         self.warned = False
         self.took = 0.0  # to write the page the last time, in seconds
         self.written = time.monotonic()
-        self.newest = math.nan  # score of a test
-        self.batch_size = 1  # of a test
 
     def before_train(self, runner: Runner) -> None:
         if not is_main_process():  # whose `facts` stay None
@@ -106,8 +105,6 @@ class ReportHook(Hook):
         if self.facts is None:
             return
         with self._tried(runner):
-            self.batch_size = runner.test_dataloader.batch_sampler.batch_size
-        with self._tried(runner):
             note_costs(runner, self.facts, runner.test_dataloader)
         with self._tried(runner):
             self.facts.data['val'] = data_facts(runner.test_dataloader.dataset, self.facts.segments)
@@ -115,22 +112,24 @@ class ReportHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         if self.facts is None:
             return
-        dataset, first = runner.test_dataloader.dataset, next(iter(metrics or {}), '')
-        if metrics:
-            self.newest = float(metrics[first])
-            if self._is_best(first, self.newest):  # of several settings of dials
-                with self._tried(runner):
-                    found = evaluate(runner.test_evaluator, dataset, metrics, self.facts.palette)
-                    self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, first)
+        dataset = runner.test_dataloader.dataset
+        key, higher = _monitored(runner, metrics) if metrics else ('', True)
+        if metrics and self._is_best(key, float(metrics[key]), higher):  # of several settings of dials
+            with self._tried(runner):
+                found = evaluate(runner.test_evaluator, dataset, metrics, self.facts.palette)
+                self.facts.evaluated = save_evaluated(found, Path(runner.work_dir), 0, key, higher)
         if not self.facts.latency:
             with self._tried(runner):
                 self._measure(runner, dataset)
 
-    def note_dial(self, scale: float, keep_rate: float, seconds: float, multiply_adds: int) -> None:
-        """What the last test cost, which was one of several at different settings of SuperViT's dials."""
-        if self.facts:
-            images = self.batch_size
-            self.facts.dials.append(Dial(scale, keep_rate, self.newest, seconds, images, multiply_adds))
+    def note_dials(self, results: Iterable[DialResult]) -> None:
+        """What tests at several settings of SuperViT's dials have found."""
+        if self.facts and self.facts.evaluated:
+            key = self.facts.evaluated.monitored
+            self.facts.dials = [
+                Dial(*one.setting, float(one.scores[key]), one.seconds, one.images, one.multiply_adds)
+                for one in results
+            ]
 
     @contextmanager
     def recording(self, runner: Runner) -> Iterator[None]:
@@ -168,8 +167,7 @@ class ReportHook(Hook):
         facts = self.facts
         assert facts is not None
         dataset = runner.val_dataloader.dataset
-        key, rule = monitored(runner, metrics)
-        key, higher = (key, rule == 'greater') if key in metrics else (next(iter(metrics)), True)
+        key, higher = _monitored(runner, metrics)
         score = float(metrics[key])
         facts.validations.append([runner.iter, score])
         if not self._is_best(key, score, higher):
@@ -284,3 +282,9 @@ class ReportHook(Hook):
                 )
         finally:
             runner.stopwatch.switch(OTHER)
+
+
+def _monitored(runner: Runner, metrics: Mapping[str, float]) -> tuple[str, bool]:
+    """The score that the best weights are chosen by, and whether more of it is better."""
+    key, rule = monitored(runner, metrics)
+    return (key, rule == 'greater') if key in metrics else (next(iter(metrics)), True)
