@@ -170,6 +170,7 @@ def test_a_test_has_a_page_of_what_it_has_scored(
     assert check(look, tmp_path / 'out' / PAGE, sections, 1400).found['photos'] > 0
     facts, trained = read_facts(tmp_path / 'out'), read_facts(run)
     assert (facts.state, facts.trains, facts.checkpoint) == ('finished', False, str(run / 'iter_4.pth'))
+    assert facts.evaluated.monitored == trained.evaluated.monitored
     assert facts.evaluated.scores[trained.evaluated.monitored] == pytest.approx(
         trained.validations[-1][1], abs=0.05
     )
