@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from small import REPOSITORY, workplace
 from tiny_runs import SHORT
@@ -97,7 +98,7 @@ def test_the_same_command_trains_only_what_is_not_trained(whole):
 
 @pytest.mark.nightly
 def test_a_study_that_was_killed_twice_ends_with_the_table_of_one_that_was_not(tmp_path):
-    """By SIGTERM, after which trainings save themselves, and by SIGKILL, after which one goes on alone."""
+    """By SIGTERM, after which a training saves itself, and by SIGKILL of the study and its training."""
     longer = [*OPTIONS, 'train_cfg.max_iters=40', 'train_cfg.val_interval=20', 'param_scheduler.1.end=40']
     longer += ['default_hooks.checkpoint.interval=20']
     names = ('tiny.py', 'other.py')
@@ -116,13 +117,16 @@ def test_a_study_that_was_killed_twice_ends_with_the_table_of_one_that_was_not(t
 
     second = start(tmp_path, *names, options=longer)
     until(lambda: (tmp_path / 'out/other-seed0/report/facts.json').is_file())
-    second.kill()
+    trainings = psutil.Process(second.pid).children()
+    for process in (second, *trainings):
+        process.kill()
     second.communicate(timeout=600)
     third = start(tmp_path, *names, options=longer)
     out, err = third.communicate(timeout=900)
     assert (third.returncode, err) == (0, '')
     assert scores(out) == scores(expected)
-    assert 'waiting  other-seed0' in out or 'resuming  other-seed0' in out or 'training  other-seed0' in out
+    assert re.search('(training|resuming)  other-seed0', out)
+    assert '1 of 2 trainings are there already' in out
 
 
 def until(true, seconds=300):
