@@ -1,7 +1,6 @@
 """The parts of the page that look into a validation, the data and the cost, as charts and rows of tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +8,9 @@ import numpy as np
 from ..analysis.confusion import detection_confusion
 from ..analysis.detections import DetectionEvaluation
 from ..analysis.errors import split_errors
-from ..show.scores import number, score_name
+from ..show.scores import number
 from .charts import Chart, Series, hexadecimal
-from .facts import Dial, RunFacts
+from .facts import RunFacts
 
 CURVES = 9  # classes of which a precision-recall curve is drawn
 CELLS = 24  # classes of a confusion matrix that are shown: those that are confused most
@@ -102,51 +101,6 @@ def time_chart(seconds: Mapping[str, float]) -> Chart:
     names = tuple(f'{name} ({100 * value / total:.0f} %)' for name, value in parts.items())
     series = (Series('', tuple(round(value, 2) for value in parts.values()), colour=BLUE),)
     return Chart('time', 'bars', 'Seconds of the run by part', 'seconds', '', series, names, 0.32)
-
-
-def dial_chart(facts: RunFacts) -> Chart | None:
-    """Score against measured time, a curve over the scales for each keep rate."""
-    if not facts.dials:
-        return None
-    metric = score_name(facts.evaluated.monitored) if facts.evaluated else 'score'
-    series = []
-    for keep_rate in sorted({dial.keep_rate for dial in facts.dials}):
-        curve = sorted(
-            (one for one in facts.dials if one.keep_rate == keep_rate), key=lambda one: one.seconds
-        )
-        series.append(
-            Series(
-                f'keep rate {keep_rate:.3g}',
-                tuple(one.score for one in curve),
-                tuple(round(1000 * one.seconds / one.images, 2) for one in curve),
-                notes=tuple(', '.join(_dial_cells(one)) for one in curve),
-            )
-        )
-    return Chart(
-        'dials',
-        'lines',
-        'Score against time, over the scales',
-        'milliseconds of an image, whole model, in turns',
-        metric,
-        tuple(series),
-        height=0.6,
-    )
-
-
-def dial_rows(facts: RunFacts) -> Iterator[tuple[bool, list[str]]]:
-    """Whether no other setting is as quick and scores as high, and the cells; the quickest first."""
-    for one in sorted(facts.dials, key=lambda dial: dial.seconds):
-        better = (dial for dial in facts.dials if dial is not one and dial.seconds <= one.seconds)
-        yield all(dial.score < one.score for dial in better), _dial_cells(one)
-
-
-def _dial_cells(dial: Dial) -> list[str]:
-    return [
-        f'{Fraction(dial.scale).limit_denominator(64)}:{dial.keep_rate:.3g}',
-        number(dial.score),
-        f'{1000 * dial.seconds / dial.images:.1f} ms',
-        f'{dial.multiply_adds / 1e9:#.3g} G',
-    ]
 
 
 def size_chart(scores: Mapping[str, float]) -> Chart | None:

@@ -15,6 +15,7 @@ from ..show.curves import run_curves
 from ..show.scores import number, score_names
 from . import details
 from .charts import Chart, Series, chart_js, line, svg
+from .dial_curve import dial_chart, dial_rows
 from .evaluate import read_evaluation, read_pictures
 from .explained import read_explained
 from .facts import FOLDER, RunFacts, write_whole
@@ -70,8 +71,8 @@ def page_text(facts: RunFacts, work_dir: Path) -> str:
         findings=details.findings_by_section(facts.findings),
         time_chart=details.time_chart(facts.seconds),
         score_rows=_score_rows(evaluated.scores) if evaluated else [],
-        dial_chart=details.dial_chart(facts),
-        dial_rows=list(details.dial_rows(facts)),
+        dial_chart=dial_chart(facts),
+        dial_rows=list(dial_rows(facts)),
         size_chart=details.size_chart(evaluated.scores) if evaluated else None,
         class_tables=list(details.class_tables(facts, evaluations)),
         precision_charts=list(details.precision_charts(evaluations, facts)),
