@@ -27,7 +27,7 @@ def advice(rows: Sequence[Row], wanted: float | None = None) -> list[str]:
             return ['No candidate was trained to its end, so there is nothing to advise.']
         top = max(scored, key=lambda row: row.score)
         return [f'No latency was measured; {top.name} has the highest {top.metric}, {number(top.score)}.']
-    allowed = [row for row in best_first if not wanted or _seconds(row) <= wanted]
+    allowed = [row for row in best_first if not wanted or row.seconds <= wanted]
     if not allowed:
         fastest = best_first[-1]
         return [
@@ -54,7 +54,7 @@ def advice(rows: Sequence[Row], wanted: float | None = None) -> list[str]:
     ]
 
 
-def limits(rows: Sequence[Row], load: Load | None, trained: str) -> list[str]:
+def limits(rows: Sequence[Row], load: Load | None, trained: str) -> Iterator[str]:
     """What the advice does not rest on.
 
     Args:
@@ -62,34 +62,6 @@ def limits(rows: Sequence[Row], load: Load | None, trained: str) -> list[str]:
         load: of the machine while the latencies were measured.
         trained: how long each was trained, in words.
     """
-    return list(_limits(rows, load, trained))
-
-
-def _close(best: Row, rows: Sequence[Row], wanted: float | None) -> Iterator[str]:
-    """A runner-up that these images cannot tell from it, and that is no quicker."""
-    fast_enough = [row for row in rows if row.latency and (not wanted or _seconds(row) <= wanted)]
-    slower = [row for row in fast_enough if row is not best and _seconds(row) >= _seconds(best)]
-    for row in sorted(slower, key=lambda row: -row.score)[:1]:
-        found = comparison(best, row)
-        if found and found[1] <= 0:
-            yield (
-                f'{row.name} is slower, and its {number(row.score)} may be as good: the difference is '
-                f'{number(found[0])}, 95 % interval {number(found[1])} to {number(found[2])}.'
-            )
-
-
-def _price(best: Row, row: Row) -> str:
-    """What a quicker one gives away."""
-    faster = f'{row.name} is {_seconds(best) / _seconds(row):.1f} times as fast ({_milliseconds(row)})'
-    found = comparison(best, row)
-    if found is None:
-        return f'{faster} and has {number(best.score - row.score)} less.'
-    difference, low, high = found
-    said = f'{number(difference)} less, 95 % interval {number(low)} to {number(high)}'
-    return f'{faster} and has {said}' + (', which may be chance.' if low <= 0 else '.')
-
-
-def _limits(rows: Sequence[Row], load: Load | None, trained: str) -> Iterator[str]:
     scored = [row for row in rows if row.facts]
     if not scored:
         return
@@ -110,10 +82,29 @@ def _limits(rows: Sequence[Row], load: Load | None, trained: str) -> Iterator[st
         yield f'Nothing is known of {", ".join(failed)}.'
 
 
-def _seconds(row: Row) -> float:
-    assert row.latency
-    return row.latency.median
+def _close(best: Row, rows: Sequence[Row], wanted: float | None) -> Iterator[str]:
+    """A runner-up that these images cannot tell from it, and that is no quicker."""
+    fast_enough = [row for row in rows if row.latency and (not wanted or row.seconds <= wanted)]
+    slower = [row for row in fast_enough if row is not best and row.seconds >= best.seconds]
+    for row in sorted(slower, key=lambda row: -row.score)[:1]:
+        found = comparison(best, row)
+        if found and found[1] <= 0:
+            yield (
+                f'{row.name} is slower, and its {number(row.score)} may be as good: the difference is '
+                f'{number(found[0])}, 95 % interval {number(found[1])} to {number(found[2])}.'
+            )
+
+
+def _price(best: Row, row: Row) -> str:
+    """What a quicker one gives away."""
+    faster = f'{row.name} is {best.seconds / row.seconds:.1f} times as fast ({_milliseconds(row)})'
+    found = comparison(best, row)
+    if found is None:
+        return f'{faster} and has {number(best.score - row.score)} less.'
+    difference, low, high = found
+    said = f'{number(difference)} less, 95 % interval {number(low)} to {number(high)}'
+    return f'{faster} and has {said}' + (', which may be chance.' if low <= 0 else '.')
 
 
 def _milliseconds(row: Row) -> str:
-    return f'{1000 * _seconds(row):.0f} ms'
+    return f'{1000 * row.seconds:.0f} ms'

@@ -56,6 +56,12 @@ class Row:
         return mean(sum(facts.seconds.values()) for facts in self.facts.values()) / 60
 
     @property
+    def seconds(self) -> float:
+        """The latency, where it was measured."""
+        assert self.latency
+        return self.latency.median
+
+    @property
     def ends(self) -> tuple[float, float] | None:
         """Of the interval, in the unit of the score."""
         found = self.interval
@@ -87,7 +93,8 @@ def with_latencies(rows: Iterable[Row], timings: Mapping[str, Timing]) -> list[R
 def front(rows: Sequence[Row]) -> list[Row]:
     """Those that no other one beats in both, the fastest first: none is as fast and scores as high."""
     measured = [row for row in rows if row.latency]
-    return sorted((row for row in measured if not any(_beats(one, row) for one in measured)), key=_seconds)
+    best = [row for row in measured if not any(_beats(one, row) for one in measured)]
+    return sorted(best, key=lambda row: row.seconds)
 
 
 def comparison(better: Row, other: Row) -> tuple[float, float, float] | None:
@@ -141,13 +148,8 @@ def _score(facts: RunFacts) -> tuple[str, float]:
 
 
 def _beats(one: Row, other: Row) -> bool:
-    as_good = one.score >= other.score and _seconds(one) <= _seconds(other)
-    return as_good and (one.score, _seconds(one)) != (other.score, _seconds(other))
-
-
-def _seconds(row: Row) -> float:
-    assert row.latency
-    return row.latency.median
+    as_good = one.score >= other.score and one.seconds <= other.seconds
+    return as_good and (one.score, one.seconds) != (other.score, other.seconds)
 
 
 def cells(row: Row) -> list[str]:

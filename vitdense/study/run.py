@@ -45,7 +45,7 @@ def study(plan: StudyPlan, devices: list[str], console: Console, wanted: float |
     if latencies:
         rows = with_latencies(rows, latencies.timings[1.0])
     sentences = advice(rows, wanted)
-    said = limits(rows, latencies.load if latencies else None, _trained(plan.budget))
+    said = list(limits(rows, latencies.load if latencies else None, _trained(plan.budget)))
     page = write_study_page(plan.out, rows, latencies, sentences, said)
     console.print(study_table(rows))
     for sentence in sentences:
