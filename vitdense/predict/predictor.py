@@ -14,7 +14,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS, DefaultScope
 
+from ..config.description import check_types
 from ..config.tree import innermost
+from ..data.dataset import build_dataset
 from ..errors import UserError
 from ..show.colours import Colour
 from ..show.overlay import least_score
@@ -259,6 +261,13 @@ class Predictor:
 def scope_of(cfg: Config) -> Any:
     """While names mean what they mean in the library of this config."""
     return DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine')
+
+
+def tested_images(cfg: Config) -> Any:
+    """The dataset that a config tests on, of a checkpoint too, whose types are checked first."""
+    check_types(cfg)
+    with scope_of(cfg):
+        return build_dataset(cfg.test_dataloader.dataset)
 
 
 def _without_files(pipeline: Iterable[dict], cfg: Config) -> tuple[Compose, int | None]:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ..config.description import check_types
-from ..data.dataset import build_dataset, leaf_datasets
+from ..data.dataset import leaf_datasets
 from ..errors import UserError
 from ..predict.load import load
-from ..predict.predictor import scope_of
+from ..predict.predictor import tested_images
 from .evaluate import read_pictures
 from .facts import FOLDER, write_whole
 
@@ -76,9 +75,7 @@ def explain_run(work_dir: Path, checkpoint: Path, dataset: Any = None, within: f
     except UserError:
         return False
     if dataset is None:
-        check_types(predictor.cfg)
-        with scope_of(predictor.cfg):
-            dataset = build_dataset(predictor.cfg.test_dataloader.dataset)
+        dataset = tested_images(predictor.cfg)
     pictures: list[ExplainedPicture] = []
     for caption, figure in _figures(explainer, chosen_paths(work_dir, _image_paths(dataset))):
         picture = _webp(figure, caption)

@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..config.description import check_types
-from ..data.dataset import build_dataset
 from ..engine.work_dir import trained_model
 from ..errors import UserError
 from ..predict.load import load
-from ..predict.predictor import Predictor, scope_of
+from ..predict.predictor import Predictor, scope_of, tested_images
 from ..predict.result import encoded
 from ..show.pictures import truth_of
 from .images import jpeg, label_png, open_picture, shapes
@@ -52,9 +50,7 @@ def predicted(
     """
     models = [load(_checkpoint(*pair)) for pair in zip(folders, checkpoints, strict=True)]
     cfg = models[0].cfg
-    check_types(cfg)
-    with scope_of(cfg):
-        dataset = build_dataset(cfg.test_dataloader.dataset)
+    dataset = tested_images(cfg)
     places = {dataset.get_data_info(index)['img_path']: index for index in range(len(dataset))}
     for name, worth in names:
         path = next((path for path in places if Path(path).as_posix().endswith(f'/{name}')), None)

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 import torch
 
 from ..benchmark.timing import Load, Timing, load, time_in_turns
-from ..config.description import check_types
-from ..data.dataset import build_dataset
 from ..engine.work_dir import trained_model
 from ..other_work import OtherWork
 from ..predict.load import load as load_model
-from ..predict.predictor import Predictor, scope_of
+from ..predict.predictor import Predictor, scope_of, tested_images
 from ..predict.sources import Photo, find_sources
 
 SCALES = (0.5, 1.0, 2.0)  # of the image's sides
@@ -63,10 +61,7 @@ def measure_latencies(folders: Mapping[str, Path]) -> Latencies:
 
 
 def _photo(model: Predictor) -> Photo:
-    check_types(model.cfg)
-    with scope_of(model.cfg):
-        dataset = build_dataset(model.cfg.test_dataloader.dataset)
-    (source,) = find_sources(dataset.get_data_info(0)['img_path'])
+    (source,) = find_sources(tested_images(model.cfg).get_data_info(0)['img_path'])
     return next(iter(source.photos(None)))
 
 
